@@ -1,0 +1,174 @@
+//! What was found in memory: a word for the run and for each site, with the numbers behind it.
+
+use crate::event::RoundKind;
+use crate::kind::Kind;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The word for a site, or for a run.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Grows with each operation, on replayed input too.
+    Leaking,
+    /// Grows, and a leak cannot be told from something that keeps by key.
+    Growing,
+    /// Cannot be told; the reasons say what to measure next.
+    Inconclusive,
+    /// Grew at first, and less and less.
+    Warming,
+    /// Growth above the limit of interest is ruled out.
+    Steady,
+    /// No heap was watched.
+    #[default]
+    NotWatched,
+}
+
+impl Verdict {
+    /// The word used in files and on screens.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Leaking => "leaking",
+            Self::Growing => "growing",
+            Self::Inconclusive => "inconclusive",
+            Self::Warming => "warming",
+            Self::Steady => "steady",
+            Self::NotWatched => "not_watched",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.key())
+    }
+}
+
+/// A value with its interval.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Estimate {
+    /// Best guess.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// Confidence of the interval, from 0 to 1.
+    pub confidence: f64,
+    /// The operation it is counted per; empty where there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub operation: String,
+}
+
+/// What was found in memory. Part of the summary, and of the `verdict` event.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct MemoryVerdict {
+    /// The worst word of all sites.
+    pub verdict: Verdict,
+    /// The smallest growth that would have been seen, bytes per operation; absent when unknown.
+    pub detectable_bytes_per_op: Option<f64>,
+    /// The same for each operation.
+    pub detectable: BTreeMap<String, f64>,
+    /// Growth that is of no interest, bytes per operation, by operation; `*` for all others.
+    pub limits: BTreeMap<String, f64>,
+    /// How often the series was judged so far, and so the error spent.
+    pub looks: u32,
+    /// More rounds would help.
+    pub undecided: bool,
+    /// The rounds it rests on.
+    pub rounds: Vec<RoundPoint>,
+    /// Sites, worst and largest first, at most [`SITES_MAX`].
+    pub sites: Vec<SiteVerdict>,
+    /// Growth of the whole live heap, per the most frequent operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heap_growth: Option<Estimate>,
+    /// What stands against trust in the word, or what to measure next.
+    pub reasons: Vec<String>,
+}
+
+/// Sites kept in a verdict: enough for any screen, small enough for any file.
+pub const SITES_MAX: usize = 200;
+
+/// One round as the verdict sees it.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct RoundPoint {
+    /// From 0, warm-up rounds included.
+    pub index: u32,
+    /// Warm-up, new input or replayed input.
+    pub phase: RoundKind,
+    /// Operations done in this round alone, by name.
+    pub operations: BTreeMap<String, u64>,
+    /// Live heap at its end, bytes, as the snapshot has it.
+    pub live_bytes: u64,
+    /// Resident set at its end, bytes; absent where it is unknown.
+    pub rss_bytes: Option<u64>,
+    /// Live heap at the end of its load, before the drain; absent where it is unknown.
+    pub busy_bytes: Option<u64>,
+    /// Time it took to settle, milliseconds.
+    pub settled_ms: u64,
+    /// File name of the snapshot.
+    pub snapshot: String,
+}
+
+/// A frame of a stack as it is shown.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct FrameLine {
+    /// Function, demangled; or `0x` and the address.
+    pub function: String,
+    /// Source file; empty when unknown.
+    pub file: String,
+    /// Line, from 1; 0 when unknown.
+    pub line: u32,
+    /// It is the user's own code, not a library's.
+    pub own: bool,
+}
+
+/// The word for one site, with its evidence.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct SiteVerdict {
+    /// Hash of the folded frames as `function|file`, hexadecimal.
+    pub id: String,
+    /// Function of the site.
+    pub function: String,
+    /// Its source file; empty when unknown.
+    pub file: String,
+    /// The line within it that allocates most; 0 when unknown.
+    pub line: u32,
+    /// What it holds.
+    pub kind: Kind,
+    /// Where the kind comes from: `census`, `frames` or empty.
+    pub kind_from: String,
+    /// The word.
+    pub verdict: Verdict,
+    /// Live bytes per operation kept.
+    pub growth_per_op: Estimate,
+    /// Live objects per operation kept.
+    pub objects_per_op: Estimate,
+    /// Growth per operation on replayed input alone; absent when there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth_on_replay: Option<Estimate>,
+    /// Live bytes at the last snapshot.
+    pub live_bytes: u64,
+    /// Live objects at the last snapshot.
+    pub live_objects: u64,
+    /// Bytes in backing stores of containers (few objects that grow by doubling), which are part
+    /// of `live_bytes` and not of `growth_per_op`.
+    pub container_bytes: u64,
+    /// Chance of such growth if there were none, after correction for the number of sites.
+    pub p_value: f64,
+    /// The evidence in words.
+    pub reasons: Vec<String>,
+    /// Live bytes at each snapshot of the series.
+    pub series: Vec<f64>,
+    /// The largest stack of the site, the allocating end first.
+    pub stack: Vec<FrameLine>,
+}
