@@ -1,1 +1,15 @@
-//! Stub.
+//! Snapshots in, sites out: a heap profile of any known form is read ([`parse`]), normalised
+//! ([`profile`]), given names ([`symbol`]), folded to the places in the user's own code
+//! ([`site`]) with a word for what they hold ([`kind`]), and compared ([`diff`]).
+//!
+//! [`source`] fetches snapshots from a running process. What a series of snapshots says over
+//! time is judged by the modules after `diff`; when to take them is left to the caller.
+
+pub mod diff;
+pub mod frame;
+pub mod kind;
+pub mod profile;
+pub mod site;
+
+pub use profile::{Cell, Profile};
+pub use site::{Folded, FoldedCell, FoldedSite, SiteRules};

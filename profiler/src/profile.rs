@@ -1,0 +1,127 @@
+//! A snapshot, parsed and normalised: what is live (and what was ever allocated) by stack of
+//! addresses. In: what a reader of `parse` found. Out: plain values, already unbiased, addresses
+//! already inside the calling instruction. Names, files and lines are left to `symbol` unless
+//! the snapshot brings them itself. Pure.
+
+use crate::frame::Frame;
+use std::sync::Arc;
+
+/// What is live, and what was ever allocated, at one stack. Estimates when sampled: fractions
+/// are meant. A column that the snapshot does not have is `None`, never 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cell {
+    /// Bytes allocated and not freed.
+    pub live_bytes: f64,
+    /// Objects allocated and not freed.
+    pub live_objects: f64,
+    /// Bytes ever allocated since the profiler was switched on.
+    pub alloc_bytes: Option<f64>,
+    /// Objects ever allocated since the profiler was switched on.
+    pub alloc_objects: Option<f64>,
+    /// Samples (not objects) that are live.
+    pub live_samples: Option<f64>,
+    /// Samples (not objects) ever taken.
+    pub alloc_samples: Option<f64>,
+}
+
+impl Cell {
+    /// Adds another cell of the same place. A column that either lacks is lacking in the sum.
+    pub fn add(&mut self, other: &Self) {
+        let sum = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
+        self.live_bytes += other.live_bytes;
+        self.live_objects += other.live_objects;
+        self.alloc_bytes = sum(self.alloc_bytes, other.alloc_bytes);
+        self.alloc_objects = sum(self.alloc_objects, other.alloc_objects);
+        self.live_samples = sum(self.live_samples, other.live_samples);
+        self.alloc_samples = sum(self.alloc_samples, other.alloc_samples);
+    }
+
+    /// The sum of some cells; `None` of none.
+    pub fn sum<'a>(cells: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut cells = cells.into_iter();
+        let mut total = *cells.next()?;
+        cells.for_each(|cell| total.add(cell));
+        Some(total)
+    }
+
+    /// Mean bytes of an object: of those live, or else of those ever allocated. `None` when
+    /// there is neither.
+    #[must_use]
+    pub fn object_bytes(&self) -> Option<f64> {
+        let mean = |bytes: f64, objects: f64| (objects > 0.0).then(|| bytes / objects);
+        mean(self.live_bytes, self.live_objects)
+            .or_else(|| mean(self.alloc_bytes?, self.alloc_objects?))
+            .filter(|size| size.is_finite() && *size > 0.0)
+    }
+}
+
+/// A snapshot, parsed and normalised.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    /// Mean bytes between two samples; 1.0 means that each allocation is counted.
+    pub interval_bytes: f64,
+    /// One entry per stack (a reader may leave the same stack twice, with different sizes).
+    pub stacks: Vec<StackSample>,
+    /// The places that `stacks` points at.
+    pub locations: Vec<Location>,
+    /// Files mapped into the process.
+    pub mappings: Vec<Mapping>,
+    /// Free text that came with the snapshot.
+    pub comments: Vec<String>,
+    /// The executable, where the snapshot names it.
+    pub exe: Option<String>,
+    /// The process, where the snapshot names it.
+    pub pid: Option<u32>,
+    /// What stands against trust in it, in words.
+    pub notes: Vec<String>,
+}
+
+impl Profile {
+    /// Live bytes of all stacks.
+    #[must_use]
+    pub fn live_bytes(&self) -> f64 {
+        self.stacks.iter().map(|stack| stack.cell.live_bytes).sum()
+    }
+
+    /// Live objects of all stacks.
+    #[must_use]
+    pub fn live_objects(&self) -> f64 {
+        self.stacks.iter().map(|stack| stack.cell.live_objects).sum()
+    }
+}
+
+/// One stack with what it allocated.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StackSample {
+    /// Indices into [`Profile::locations`], the allocating end first.
+    pub frames: Vec<u32>,
+    /// What it allocated.
+    pub cell: Cell,
+}
+
+/// A place in code: an address, and its names where the snapshot has them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Location {
+    /// Address inside the calling instruction, as the process saw it; 0 when unknown.
+    pub address: u64,
+    /// Index into [`Profile::mappings`].
+    pub mapping: Option<u32>,
+    /// Functions at this address, the innermost inlined one first; empty when the snapshot has
+    /// no names of its own.
+    pub frames: Vec<Arc<Frame>>,
+}
+
+/// A file mapped into the process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// Offset in the file of `start`.
+    pub file_offset: u64,
+    /// Path of the file, as the process saw it.
+    pub file: String,
+    /// GNU build id, lower-case hexadecimal; empty when unknown.
+    pub build_id: String,
+}
