@@ -11,5 +11,13 @@ pub mod kind;
 pub mod profile;
 pub mod site;
 
+pub mod series;
+pub mod trend;
+
+pub mod growth;
+pub mod tally;
+
+pub mod verdict;
+
 pub use profile::{Cell, Profile};
 pub use site::{Folded, FoldedCell, FoldedSite, SiteRules};

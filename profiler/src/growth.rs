@@ -1,0 +1,145 @@
+//! Growth of one quantity per operation: which operation it goes with, how sure, whether it
+//! slows down, and whether it also grows when the input is one seen before. In: a column of a
+//! series and the operations of each round. Out: [`Growth`]. Pure; gives no verdict.
+
+use crate::series::{Column, Point};
+use crate::trend::{self, Slope, TERMS_MAX};
+use ebbtide_record::event::RoundKind;
+use std::collections::BTreeMap;
+
+/// Operations that cannot be told apart in a run, since they always come together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Operations {
+    /// The name they are reported under.
+    pub name: String,
+    /// All their names.
+    pub members: Vec<String>,
+    /// How often the first of them was done in each measured round.
+    pub counts: Vec<f64>,
+}
+
+impl Operations {
+    /// Operations done in all measured rounds.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// How a quantity grows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Growth {
+    /// Index of the operations it goes with best.
+    pub with: usize,
+    /// Growth per operation.
+    pub slope: Slope,
+    /// The same for each of the operations on its own, in their order.
+    pub by_operation: Vec<Slope>,
+    /// How much worse the next best operation explains it, as a difference of chi squared;
+    /// `None` when there is only one.
+    pub margin: Option<f64>,
+    /// Growth in the first and in the second half of the rounds.
+    pub halves: Option<(Slope, Slope)>,
+    /// Growth on new and on replayed input.
+    pub by_novelty: Option<(Slope, Slope)>,
+}
+
+/// Two counts go together when they differ by no more than this share in any round.
+const TOGETHER: f64 = 0.01;
+
+/// Groups the operations of the measured rounds, the most frequent first, at most half as many
+/// groups as rounds and at most [`TERMS_MAX`].
+#[must_use]
+pub fn group(measured: &[Point]) -> Vec<Operations> {
+    let mut counts: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (round, point) in measured.iter().enumerate() {
+        for (name, count) in &point.observation.operations {
+            let row = counts.entry(name).or_insert_with(|| vec![0.0; measured.len()]);
+            row[round] = *count as f64;
+        }
+    }
+    let mut rows: Vec<(&str, Vec<f64>)> =
+        counts.into_iter().filter(|(_, row)| row.iter().sum::<f64>() > 0.0).collect();
+    rows.sort_by(|a, b| weight(a.0).cmp(&weight(b.0)).then(a.0.cmp(b.0)));
+    let mut groups: Vec<Operations> = Vec::new();
+    for (name, row) in rows {
+        match groups.iter_mut().find(|group| proportional(&group.counts, &row)) {
+            Some(group) => group.members.push(name.to_owned()),
+            None => groups.push(Operations {
+                name: String::new(),
+                members: vec![name.to_owned()],
+                counts: row,
+            }),
+        }
+    }
+    groups.sort_by(|a, b| b.total().total_cmp(&a.total()));
+    groups.truncate((measured.len() / 2).clamp(1, TERMS_MAX));
+    for group in &mut groups {
+        group.name = joined(&group.members);
+    }
+    groups
+}
+
+/// What brings something to a server comes before what only follows from it.
+fn weight(name: &str) -> u8 {
+    match name.split(' ').next().unwrap_or_default() {
+        "connect" | "sio_connect" => 0,
+        "close" | "sio_close" => 2,
+        _ => 1,
+    }
+}
+
+/// Names joined, without the closes when there is anything else.
+fn joined(members: &[String]) -> String {
+    let telling: Vec<&str> =
+        members.iter().map(String::as_str).filter(|name| weight(name) < 2).collect();
+    if telling.is_empty() { members.join(" + ") } else { telling.join(" + ") }
+}
+
+fn proportional(a: &[f64], b: &[f64]) -> bool {
+    let (sum_a, sum_b) = (a.iter().sum::<f64>(), b.iter().sum::<f64>());
+    a.iter().zip(b).all(|(x, y)| {
+        let (x, y) = (x / sum_a, y / sum_b);
+        (x - y).abs() <= TOGETHER * x.max(y)
+    })
+}
+
+/// Fits the growth of a column against each of the operations. `None` with fewer than two
+/// measured rounds or without operations.
+#[must_use]
+pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Option<Growth> {
+    let increments = column.increments();
+    let fits: Vec<_> = operations
+        .iter()
+        .map(|group| trend::fit(&increments, std::slice::from_ref(&group.counts), &column.noise))
+        .collect::<Option<_>>()?;
+    let rank = |index: &usize| {
+        let fit = &fits[*index];
+        // An operation that the quantity shrinks with explains no growth.
+        if fit.terms[0].value > 0.0 { fit.chi2 } else { f64::INFINITY }
+    };
+    let mut order: Vec<usize> = (0..fits.len()).collect();
+    order.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+    let with = *order.first()?;
+    let margin = order.get(1).map(|next| {
+        (rank(next) - rank(&with)) / (fits[with].chi2 / fits[with].df).max(1.0)
+    });
+    let counts = &operations[with].counts;
+    let split = |first: &dyn Fn(usize) -> bool| -> Option<(Slope, Slope)> {
+        let part = |wanted: bool| -> Vec<f64> {
+            let keep = |(round, n): (usize, &f64)| if first(round) == wanted { *n } else { 0.0 };
+            counts.iter().enumerate().map(keep).collect()
+        };
+        let fit = trend::fit(&increments, &[part(true), part(false)], &column.noise)?;
+        Some((fit.terms[0], fit.terms[1]))
+    };
+    let half = counts.len() / 2;
+    Some(Growth {
+        with,
+        slope: fits[with].terms[0],
+        by_operation: fits.iter().map(|fit| fit.terms[0]).collect(),
+        margin,
+        halves: split(&|round| round < half),
+        by_novelty: split(&|round| kinds.get(round) != Some(&RoundKind::Replay)),
+    })
+}

@@ -1,0 +1,315 @@
+//! A series: the same process at the end of each round. In: folded snapshots with the operations
+//! done in between and the census of the moment. Out: for each site its bytes and objects over
+//! the rounds, with the error that sampling puts on each, containers set apart. Pure.
+//!
+//! Whether any of it grows is left to `growth`, and what to call it to `verdict`.
+
+use crate::profile::Cell;
+use crate::site::Folded;
+use crate::trend::Noise;
+use ebbtide_record::event::RoundKind;
+use ebbtide_record::verdict::FrameLine;
+use ebbtide_record::{Census, Kind};
+use std::collections::BTreeMap;
+
+/// Observations kept: the warm-up and the largest plan, and a bound for series from files.
+pub const OBSERVATIONS_MAX: usize = 256;
+
+/// A stack that never holds more objects than this has none per operation: what it holds is a
+/// table or buffer that is replaced by a larger one.
+const CONTAINERS_MAX: f64 = 8.5;
+/// Likewise for the shards of a sharded table, when the objects grow and their number does not.
+const SHARDS_MAX: f64 = 256.0;
+/// How much larger the objects must have become for that, and how much more numerous at most.
+const SHARD_GROWTH: f64 = 1.8;
+
+/// The target at the end of one round.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// From 0, warm-up rounds included.
+    pub round: u32,
+    /// Why the round was driven.
+    pub kind: RoundKind,
+    /// Operations done in this round alone, by name.
+    pub operations: BTreeMap<String, u64>,
+    /// The heap.
+    pub folded: Folded,
+    /// What the process itself counted.
+    pub census: Census,
+    /// Resident set, bytes.
+    pub rss_bytes: Option<u64>,
+    /// Live heap at the end of the load, before the drain, bytes.
+    pub busy_bytes: Option<u64>,
+    /// Time to settle, milliseconds.
+    pub settled_ms: u64,
+    /// The deadline passed before the target had settled.
+    pub unsettled: bool,
+    /// File name of the snapshot.
+    pub snapshot: String,
+}
+
+/// An observation without its heap, which is kept by site.
+#[derive(Clone, Debug, Default)]
+pub struct Point {
+    /// The observation; its `folded.sites` are taken out.
+    pub observation: Observation,
+}
+
+/// One stack over the series.
+#[derive(Clone, Debug, Default)]
+struct Track {
+    cells: Vec<Option<Cell>>,
+}
+
+/// One site over the series.
+#[derive(Clone, Debug, Default)]
+pub struct SiteTrack {
+    /// As in [`crate::site::FoldedSite`].
+    pub function: String,
+    /// Its file.
+    pub file: String,
+    /// The line that allocates most, at the last observation that has the site.
+    pub line: u32,
+    /// Kind by its frames.
+    pub kind: Kind,
+    /// Its largest stack.
+    pub stack: Vec<FrameLine>,
+    stacks: BTreeMap<u64, Track>,
+}
+
+/// The series of one target.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    points: Vec<Point>,
+    sites: BTreeMap<String, SiteTrack>,
+    interval_bytes: f64,
+}
+
+/// One measured quantity of a site over the measured observations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Column {
+    /// Its value at each observation.
+    pub levels: Vec<f64>,
+    /// The error of those values.
+    pub noise: Noise,
+}
+
+impl Column {
+    /// Differences from each observation to the next.
+    #[must_use]
+    pub fn increments(&self) -> Vec<f64> {
+        self.levels.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+}
+
+/// A site over the measured observations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SiteColumns {
+    /// Live bytes outside containers.
+    pub bytes: Column,
+    /// Live objects outside containers.
+    pub objects: Column,
+    /// Bytes in containers.
+    pub containers: Vec<f64>,
+    /// Net samples that came between the first and the last observation, outside containers.
+    pub net_samples: f64,
+    /// Samples that came and went in between, per net one.
+    pub turnover: f64,
+}
+
+impl Series {
+    /// Adds an observation. One past [`OBSERVATIONS_MAX`] is refused: `false`.
+    pub fn push(&mut self, mut observation: Observation) -> bool {
+        if self.points.len() >= OBSERVATIONS_MAX {
+            return false;
+        }
+        let index = self.points.len();
+        self.interval_bytes = observation.folded.interval_bytes.max(1.0);
+        for site in std::mem::take(&mut observation.folded.sites) {
+            let track = self.sites.entry(site.id).or_default();
+            track.function = site.function;
+            track.file = site.file;
+            track.line = site.line;
+            track.kind = site.kind;
+            track.stack = site.stack;
+            for cell in site.cells {
+                let cells = &mut track.stacks.entry(cell.stack).or_default().cells;
+                cells.resize(index, None);
+                match cells.get_mut(index) {
+                    Some(Some(known)) => known.add(&cell.cell),
+                    _ => cells.push(Some(cell.cell)),
+                }
+            }
+        }
+        self.points.push(Point { observation });
+        true
+    }
+
+    /// All observations, warm-up included, without their sites.
+    pub fn observations(&self) -> impl Iterator<Item = &Observation> {
+        self.points.iter().map(|point| &point.observation)
+    }
+
+    /// Mean bytes between two samples.
+    #[must_use]
+    pub fn interval_bytes(&self) -> f64 {
+        self.interval_bytes
+    }
+
+    /// All sites by id.
+    #[must_use]
+    pub fn sites(&self) -> &BTreeMap<String, SiteTrack> {
+        &self.sites
+    }
+
+    /// The observation that growth is counted from: the end of the last warm-up round, or the
+    /// first observation when there was none.
+    #[must_use]
+    pub fn baseline(&self) -> usize {
+        self.points
+            .iter()
+            .rposition(|point| point.observation.kind == RoundKind::Warmup)
+            .unwrap_or(0)
+    }
+
+    /// The measured observations, the baseline not among them.
+    #[must_use]
+    pub fn measured(&self) -> &[Point] {
+        self.points.get(self.baseline() + 1..).unwrap_or_default()
+    }
+
+    /// Live bytes of a site at each observation, warm-up included, containers included.
+    #[must_use]
+    pub fn levels(&self, site: &SiteTrack) -> Vec<f64> {
+        (0..self.points.len())
+            .map(|index| {
+                site.stacks.values().map(|track| track.at(index).map_or(0.0, |c| c.live_bytes)).sum()
+            })
+            .collect()
+    }
+
+    /// Live objects of a site at the last observation.
+    #[must_use]
+    pub fn live_objects(&self, site: &SiteTrack) -> f64 {
+        let last = self.points.len().saturating_sub(1);
+        site.stacks.values().map(|track| track.at(last).map_or(0.0, |c| c.live_objects)).sum()
+    }
+
+    /// The columns of a site from the baseline on.
+    #[must_use]
+    pub fn columns(&self, site: &SiteTrack) -> SiteColumns {
+        let first = self.baseline();
+        let count = self.points.len().saturating_sub(first);
+        let rounds = count.saturating_sub(1);
+        let mut columns = SiteColumns::default();
+        for column in [&mut columns.bytes, &mut columns.objects] {
+            column.levels = vec![0.0; count];
+            column.noise = Noise { steps: vec![0.0; rounds], levels: vec![0.0; count], floor: 0.0 };
+        }
+        columns.containers = vec![0.0; count];
+        let mut turned = 0.0;
+        for track in site.stacks.values() {
+            let cells: Vec<Cell> =
+                (first..first + count).map(|i| track.at(i).copied().unwrap_or_default()).collect();
+            if is_container(&cells) {
+                for (sum, cell) in columns.containers.iter_mut().zip(&cells) {
+                    *sum += cell.live_bytes;
+                }
+                continue;
+            }
+            turned += self.add_stack(&mut columns, &cells);
+        }
+        finish(&mut columns, turned);
+        columns
+    }
+
+    /// Adds one stack to the columns of its site; returns its samples that came and went.
+    fn add_stack(&self, columns: &mut SiteColumns, cells: &[Cell]) -> f64 {
+        let Some(size) = cells.iter().rev().find_map(Cell::object_bytes) else { return 0.0 };
+        for (index, cell) in cells.iter().enumerate() {
+            columns.bytes.levels[index] += cell.live_bytes;
+            columns.objects.levels[index] += cell.live_objects;
+        }
+        let missed = (-size / self.interval_bytes).exp();
+        // Variance that one sample brings to the number of objects (DIAGNOSIS: q / (1 - q)^2).
+        let of_objects = missed / (1.0 - missed).powi(2);
+        let of_bytes = of_objects * size * size;
+        let samples = |cell: &Cell| {
+            cell.live_samples.unwrap_or_else(|| cell.live_objects * (1.0 - missed)).max(0.0)
+        };
+        let (mut net, mut turned) = (0.0, 0.0);
+        let rounds = cells.len().saturating_sub(1);
+        for round in 0..rounds {
+            let (before, after) = (&cells[round], &cells[round + 1]);
+            let change = samples(after) - samples(before);
+            let both = samples(after) + samples(before);
+            let moved = match (before.alloc_samples, after.alloc_samples) {
+                (Some(a), Some(b)) => {
+                    let new = (b - a).max(0.0);
+                    (2.0 * new - change).clamp(change.abs(), both.max(change.abs()))
+                }
+                _ => both,
+            };
+            let there_and_back = moved - change.abs();
+            net += change;
+            turned += there_and_back;
+            for (column, weight) in
+                [(&mut columns.bytes, of_bytes), (&mut columns.objects, of_objects)]
+            {
+                // Half of it belongs to the level before, half to the one after.
+                column.noise.levels[round] += there_and_back * weight / 2.0;
+                column.noise.levels[round + 1] += there_and_back * weight / 2.0;
+            }
+        }
+        columns.net_samples += net;
+        // What stays is spread evenly: weighing each round by its own few samples would trust
+        // the rounds in which none happened to be taken without limit.
+        let staying = net.abs().max(1.0) / rounds.max(1) as f64;
+        for round in 0..rounds {
+            columns.bytes.noise.steps[round] += staying * of_bytes;
+            columns.objects.noise.steps[round] += staying * of_objects;
+        }
+        turned
+    }
+}
+
+/// Inner levels got their share from both sides: each is an estimate of the same variance.
+fn finish(columns: &mut SiteColumns, turned: f64) {
+    let last = columns.bytes.levels.len().saturating_sub(1);
+    for column in [&mut columns.bytes, &mut columns.objects] {
+        for level in column.noise.levels.iter_mut().take(last).skip(1) {
+            *level /= 2.0;
+        }
+    }
+    columns.turnover = turned / columns.net_samples.abs().max(1.0);
+    let objects = columns.objects.levels.last().copied().unwrap_or(0.0).max(1.0);
+    let size = columns.bytes.levels.last().copied().unwrap_or(0.0) / objects;
+    columns.objects.noise.floor = LEVEL_FLOOR_OBJECTS.powi(2);
+    columns.bytes.noise.floor = (LEVEL_FLOOR_OBJECTS * size).max(LEVEL_FLOOR_BYTES).powi(2);
+}
+
+/// Objects by which an idle process differs from one moment to the next without meaning.
+const LEVEL_FLOOR_OBJECTS: f64 = 1.0;
+/// The same in bytes, at least.
+const LEVEL_FLOOR_BYTES: f64 = 64.0;
+
+impl Track {
+    fn at(&self, index: usize) -> Option<&Cell> {
+        self.cells.get(index)?.as_ref()
+    }
+}
+
+/// Few objects that are replaced by larger ones: the backing store of a vector, map or queue.
+fn is_container(cells: &[Cell]) -> bool {
+    let most = cells.iter().map(|cell| cell.live_objects).fold(0.0, f64::max);
+    if most <= CONTAINERS_MAX {
+        return true;
+    }
+    let seen: Vec<(f64, f64)> = cells
+        .iter()
+        .filter(|cell| cell.live_objects >= 0.5)
+        .map(|cell| (cell.live_objects, cell.live_bytes / cell.live_objects))
+        .collect();
+    let (Some(first), Some(last)) = (seen.first(), seen.last()) else { return false };
+    most <= SHARDS_MAX && last.1 >= first.1 * SHARD_GROWTH && last.0 <= first.0 * SHARD_GROWTH
+}

@@ -1,0 +1,104 @@
+//! What the census says: objects that the process itself counts, over the rounds. In: a series.
+//! Out: for each place of creation whose live count grows, how much per operation. It gives a
+//! site its kind and stands as evidence of its own. Pure.
+
+use crate::growth::{self, Growth, Operations};
+use crate::series::{Column, Series};
+use crate::trend::Noise;
+use ebbtide_record::Kind;
+use ebbtide_record::event::RoundKind;
+use std::collections::BTreeMap;
+
+/// A place of creation whose live count grows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tally {
+    /// What is counted there.
+    pub kind: Kind,
+    /// Function, where it is known.
+    pub function: String,
+    /// Source file.
+    pub file: String,
+    /// Line.
+    pub line: u32,
+    /// Live objects at the last observation.
+    pub live: u64,
+    /// Live objects at each measured observation, the baseline first.
+    pub levels: Vec<f64>,
+    /// How it grows.
+    pub growth: Growth,
+}
+
+/// Less than this share of an object per operation is no growth worth a word.
+const SHARE_MIN: f64 = 0.005;
+/// Chance at which a count is taken to grow. Counts are exact, so little is asked of it: it
+/// gives names to what the heap shows, and needs the same ladder as the heap to stand alone.
+const ALPHA: f64 = 0.001;
+
+/// Places whose live count grows with an operation, the fastest first.
+#[must_use]
+pub fn growing(series: &Series, operations: &[Operations], kinds: &[RoundKind]) -> Vec<Tally> {
+    let first = series.baseline();
+    let count = series.observations().count() - first;
+    let mut rows: BTreeMap<(Kind, &str, u32), (Vec<f64>, &str)> = BTreeMap::new();
+    for (index, observation) in series.observations().skip(first).enumerate() {
+        for site in &observation.census.sites {
+            let row = rows
+                .entry((site.kind, site.file.as_str(), site.line))
+                .or_insert_with(|| (vec![0.0; count], site.function.as_str()));
+            row.0[index] += site.count.live as f64;
+        }
+    }
+    let mut tallies: Vec<Tally> = rows
+        .into_iter()
+        .filter_map(|((kind, file, line), (levels, function))| {
+            let rounds = count.saturating_sub(1);
+            let noise = Noise { steps: vec![0.0; rounds], levels: vec![0.0; count], floor: 1.0 };
+            let column = Column { levels: levels.clone(), noise };
+            let growth = growth::of(&column, operations, kinds)?;
+            let grows = growth.slope.value >= SHARE_MIN && growth.slope.p_value() <= ALPHA;
+            grows.then(|| Tally {
+                kind,
+                function: function.to_owned(),
+                file: file.to_owned(),
+                line,
+                live: levels.last().copied().unwrap_or(0.0) as u64,
+                levels,
+                growth,
+            })
+        })
+        .collect();
+    tallies.sort_by(|a, b| b.growth.slope.value.total_cmp(&a.growth.slope.value));
+    tallies
+}
+
+/// Whether a file named by the compiler and one shortened for people are the same.
+#[must_use]
+pub fn same_file(census: &str, site: &str) -> bool {
+    let census = census.trim_start_matches("./");
+    if census.is_empty() || site.is_empty() {
+        return false;
+    }
+    let tail = |long: &str, short: &str| {
+        long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    };
+    tail(census, site) || tail(site, census)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_the_same_by_their_tails() {
+        for (census, site, same) in [
+            ("server/src/hub.rs", "server/src/hub.rs", true),
+            ("src/main.rs", "shop/src/main.rs", true),
+            ("/home/a/shop/src/main.rs", "shop/src/main.rs", true),
+            ("src/domain.rs", "main.rs", false),
+            ("", "main.rs", false),
+            ("src/a.rs", "src/b.rs", false),
+        ] {
+            assert_eq!(same_file(census, site), same, "{census} {site}");
+        }
+    }
+}
