@@ -1,0 +1,403 @@
+//! The scenario as the user wrote it, typed: what load, on what target, what memory watch, what
+//! thresholds. Pure.
+//!
+//! In: the text of a TOML file. Out: a [`Scenario`], or all faults of the text, each with its
+//! line and its cure. Files that it names, and the base URL of a target that ebb starts, are
+//! left to the caller; what the load amounts to in bytes and time is left to [`crate::plan`].
+
+use crate::template::Template;
+use ebbtide_record::{Kind, Verdict};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The only version of the scenario form there is.
+pub const SCHEMA: u64 = 1;
+
+/// The seed of a scenario that names none: runs can be compared without asking.
+pub const SEED_DEFAULT: u64 = 1;
+
+/// A scenario file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scenario {
+    /// Its name; the file's stem when it gives none.
+    pub name: String,
+    /// The file as the user named it.
+    pub file: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// What is loaded.
+    pub target: Target,
+    /// Flows by name, what k6 calls scenarios.
+    pub flows: BTreeMap<String, Flow>,
+    /// Rounds, when memory is watched.
+    pub memory: Option<MemoryWatch>,
+    /// Conditions on the summary.
+    pub thresholds: Vec<ThresholdText>,
+}
+
+/// What is loaded, and how its heap is read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Target {
+    /// URL of a target that runs already: `http://127.0.0.1:8080`.
+    pub base: Option<String>,
+    /// Command that starts the target; `${port}` in it stands for a free port.
+    pub command: Vec<String>,
+    /// Path that answers with success once the target is ready.
+    pub ready: Option<String>,
+    /// Process whose memory is watched.
+    pub pid: Option<u32>,
+    /// URL of a pprof heap profile.
+    pub pprof: Option<String>,
+    /// WebSocket URL of a Node inspector.
+    pub inspector: Option<String>,
+    /// Where heap snapshots come from.
+    pub heap: HeapSource,
+    /// Environment of the command.
+    pub env: BTreeMap<String, String>,
+    /// Path prefixes of sources that count as the user's own.
+    pub own: Vec<String>,
+}
+
+/// Where heap snapshots come from.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeapSource {
+    /// Whatever the target offers, best first.
+    #[default]
+    Auto,
+    /// The probe's admin listener or its snapshot folder.
+    Probe,
+    /// A pprof URL.
+    Pprof,
+    /// A Node inspector.
+    Node,
+    /// A signal that makes the target write a snapshot.
+    Signal,
+    /// No heap: resident memory alone.
+    Rss,
+}
+
+/// Rounds of load with a snapshot after each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoryWatch {
+    /// Rounds that fill what fills once.
+    pub warmup_rounds: u32,
+    /// Measured rounds.
+    pub rounds: u32,
+    /// Measured rounds at most, while undecided.
+    pub max_rounds: u32,
+    /// Operations in each round, over all flows.
+    pub operations_per_round: u64,
+    /// The target counts as settled once nothing moved for so long.
+    pub settle_quiet: Duration,
+    /// It is given up for this round after so long.
+    pub settle_timeout: Duration,
+    /// Replay rounds are driven too.
+    pub replay: bool,
+    /// Mean bytes between two heap samples.
+    pub sample_interval_bytes: u64,
+    /// Growth of no interest, bytes per operation, by operation; `*` for all others.
+    pub limit: BTreeMap<String, f64>,
+    /// Verdicts that fail the run.
+    pub fail_on: Vec<Verdict>,
+    /// Sites known to be bounded, with their bound in bytes, by a part of their name.
+    pub bounded: BTreeMap<String, u64>,
+    /// Kind of a site by a part of a frame's name.
+    pub kinds: BTreeMap<String, Kind>,
+}
+
+impl Default for MemoryWatch {
+    fn default() -> Self {
+        Self {
+            warmup_rounds: 2,
+            rounds: 8,
+            max_rounds: 32,
+            operations_per_round: 20_000,
+            settle_quiet: Duration::from_millis(500),
+            settle_timeout: Duration::from_secs(10),
+            replay: true,
+            sample_interval_bytes: 64 * 1024,
+            limit: BTreeMap::from([("*".to_owned(), 16.0)]),
+            fail_on: vec![Verdict::Leaking, Verdict::Growing],
+            bounded: BTreeMap::new(),
+            kinds: BTreeMap::new(),
+        }
+    }
+}
+
+/// A condition on the summary, in k6's grammar.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct ThresholdText {
+    /// Metric with its tags: `http_req_duration{name:login}`.
+    pub metric: String,
+    /// Condition: `p(99) < 250`.
+    pub expression: String,
+    /// The run is stopped once it fails.
+    pub abort_on_fail: bool,
+    /// It is not judged earlier than this.
+    pub delay_abort_eval: Duration,
+}
+
+/// Steps, and who takes them when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flow {
+    /// What starts iterations.
+    pub executor: Executor,
+    /// Wait before the first iteration.
+    pub start_time: Duration,
+    /// Time that iterations have to end by themselves once the load is over.
+    pub graceful_stop: Duration,
+    /// Tags of all its samples.
+    pub tags: BTreeMap<String, String>,
+    /// Connections are closed at the end of each iteration.
+    pub per_iteration: bool,
+    /// One iteration.
+    pub steps: Vec<Step>,
+    /// Line of the flow in the file, from 1.
+    pub line: usize,
+}
+
+/// What starts iterations, by k6's names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "executor", rename_all = "kebab-case")]
+pub enum Executor {
+    /// So many users, each starting the next iteration when the last has ended.
+    ConstantVus {
+        /// Virtual users.
+        vus: u32,
+        /// How long.
+        duration: Duration,
+    },
+    /// The same with a number of users that follows `stages`.
+    RampingVus {
+        /// Users at the start.
+        start_vus: u32,
+        /// Linear pieces; `target` is in users.
+        stages: Vec<Stage>,
+    },
+    /// So many iterations, taken by whoever is free.
+    SharedIterations {
+        /// Virtual users.
+        vus: u32,
+        /// Iterations of all users together.
+        iterations: u64,
+        /// Time limit.
+        max_duration: Duration,
+    },
+    /// So many iterations for each user.
+    PerVuIterations {
+        /// Virtual users.
+        vus: u32,
+        /// Iterations of each user.
+        iterations: u64,
+        /// Time limit.
+        max_duration: Duration,
+    },
+    /// Iterations started at a fixed rate, whether or not earlier ones have ended.
+    ConstantArrivalRate {
+        /// Iterations per `time_unit`.
+        rate: f64,
+        /// What the rate counts per.
+        time_unit: Duration,
+        /// How long.
+        duration: Duration,
+        /// Users there are and may be.
+        pool: VuPool,
+    },
+    /// The same at a rate that follows `stages`.
+    RampingArrivalRate {
+        /// Rate at the start.
+        start_rate: f64,
+        /// What rates count per.
+        time_unit: Duration,
+        /// Linear pieces; `target` is a rate.
+        stages: Vec<Stage>,
+        /// Users there are and may be.
+        pool: VuPool,
+    },
+}
+
+/// Users of an open flow.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct VuPool {
+    /// Users made before the load begins.
+    pub pre_allocated: u32,
+    /// Users at most.
+    pub max: u32,
+    /// Arrivals that may wait for a free user.
+    pub queue: u32,
+}
+
+/// One linear piece of a ramp.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Stage {
+    /// Its length.
+    pub duration: Duration,
+    /// The value at its end.
+    pub target: f64,
+}
+
+/// One step of an iteration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What is done.
+    pub verb: Verb,
+    /// The operation's name, where the user gave one.
+    pub name: Option<String>,
+    /// Tags of its samples.
+    pub tags: BTreeMap<String, String>,
+    /// Line of the step in the file, from 1.
+    pub line: usize,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verb {
+    /// An HTTP exchange.
+    Http(Box<HttpStep>),
+    /// Opens a WebSocket, unless the user's socket of that name is open.
+    Connect(Box<ConnectStep>),
+    /// Sends a WebSocket message, and may wait for one.
+    Send(Box<SendStep>),
+    /// Waits for a WebSocket message.
+    Await(AwaitStep),
+    /// Takes messages for a while, and measures delivery of stamped ones.
+    Listen {
+        /// The socket; none when there is but one.
+        on: Option<String>,
+        /// How long.
+        length: Span,
+    },
+    /// Sends a ping and waits for its pong.
+    Ping {
+        /// The socket; none when there is but one.
+        on: Option<String>,
+        /// Time limit of the pong.
+        within: Duration,
+    },
+    /// Closes a WebSocket and waits for the peer's close.
+    Close {
+        /// The socket; none when there is but one.
+        on: Option<String>,
+        /// Close code.
+        code: u16,
+    },
+    /// Waits.
+    Think(Span),
+    /// Repeats steps.
+    Repeat {
+        /// How often.
+        count: u32,
+        /// What.
+        steps: Vec<Step>,
+    },
+}
+
+/// A length of time, fixed or drawn evenly from a range.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Span {
+    /// At least.
+    pub low: Duration,
+    /// At most.
+    pub high: Duration,
+}
+
+/// An HTTP exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpStep {
+    /// `GET`.
+    pub method: String,
+    /// Path on the base, or a whole URL on the same host.
+    pub url: Template,
+    /// Query parameters, appended to the URL.
+    pub query: Vec<(String, Template)>,
+    /// Headers.
+    pub headers: Vec<(String, Template)>,
+    /// The body.
+    pub body: Option<Template>,
+    /// Content type that goes with the body, unless a header says another.
+    pub content_type: Option<&'static str>,
+    /// Time limit.
+    pub timeout: Duration,
+    /// Predicates on the reply.
+    pub checks: Vec<Check>,
+    /// Variables taken from the reply: name and JSON pointer.
+    pub captures: Vec<(String, String)>,
+}
+
+/// A WebSocket handshake.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectStep {
+    /// Path on the base.
+    pub url: Template,
+    /// Name of the socket.
+    pub socket: String,
+    /// Headers.
+    pub headers: Vec<(String, Template)>,
+    /// Subprotocols offered.
+    pub protocols: Vec<String>,
+    /// Time limit.
+    pub timeout: Duration,
+    /// The socket is closed at the end of the iteration.
+    pub per_iteration: bool,
+}
+
+/// A WebSocket message out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SendStep {
+    /// The socket; none when there is but one.
+    pub on: Option<String>,
+    /// The message.
+    pub message: Template,
+    /// Where a stamp goes that lets listeners measure delivery.
+    pub stamp: bool,
+    /// Deliveries that one message should lead to.
+    pub expect: u64,
+    /// The message waited for.
+    pub reply: Option<Expectation>,
+}
+
+/// A WebSocket message waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AwaitStep {
+    /// The socket; none when there is but one.
+    pub on: Option<String>,
+    /// What it looks like.
+    pub expectation: Expectation,
+    /// Variables taken from it: name and JSON pointer.
+    pub captures: Vec<(String, String)>,
+}
+
+/// What a message must look like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// Text in it.
+    pub contains: Option<Template>,
+    /// JSON pointers and what stands there.
+    pub json: Vec<(String, Template)>,
+    /// Time limit.
+    pub within: Duration,
+}
+
+/// A predicate on a reply, counted under its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Its name: `status is 200`.
+    pub name: String,
+    /// What must hold.
+    pub predicate: Predicate,
+}
+
+/// What must hold of a reply.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Predicate {
+    /// The status is one of these ranges.
+    Status(Vec<(u16, u16)>),
+    /// The body contains the text.
+    Body(Template),
+    /// The value at the JSON pointer equals the text or number.
+    Json(String, Template),
+    /// The reply took less than this.
+    Time(Duration),
+}
