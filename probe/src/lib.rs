@@ -1,1 +1,37 @@
-//! Stub.
+//! What a Rust server adds to be observed: a global allocator that can sample the heap, a thread
+//! that answers SIGUSR2 and a loopback admin interface, and a census of live objects.
+//!
+//! ```no_run
+//! #[global_allocator]
+//! static ALLOCATOR: ebbtide_probe::Allocator = ebbtide_probe::Allocator;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let _probe = ebbtide_probe::start()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! In: `EBBTIDE_*` variables or [`Options`]. Out: standard gzip'd `profile.proto` files with a JSON
+//! beside each. Leaves to others: symbols and verdicts, which the reader of the files makes.
+
+mod ages;
+mod allocator;
+mod census;
+mod clock;
+mod error;
+mod kind;
+mod options;
+mod probe;
+mod route;
+mod wrap;
+
+pub use allocator::{Allocator, Mode};
+pub use census::{
+    AgeHistogram, Census, Count, Guard, InFlight, Site, in_flight, requests_in_flight, track,
+};
+pub use error::{SnapshotError, StartError};
+pub use kind::Kind;
+pub use options::{DEFAULT_MAX_BYTES, DEFAULT_MAX_FILES, DEFAULT_SAMPLE_BYTES, Options};
+pub use probe::{Handle, Probe, start};
+pub use route::{Reply, Request, Responder};
+pub use wrap::{Tracked, interval, sleep, spawn, subscription};
