@@ -1,0 +1,91 @@
+//! State -> terminal text and summary JSON, against golden files. `EBBTIDE_BLESS=1` writes them
+//! anew; look at the difference before it is kept.
+
+mod golden;
+mod runs;
+
+use ebbtide_record::{State, Summary};
+use ebbtide_reports::text::{self, Style};
+
+fn style(width: usize) -> Style<'static> {
+    Style { color: false, width, folder: Some("ebb-runs/x") }
+}
+
+#[test]
+fn summaries_read_as_they_did() {
+    let table = [
+        ("leak-100.txt", runs::leak(), 100),
+        ("leak-80.txt", runs::leak(), 80),
+        ("clean-100.txt", runs::clean(), 100),
+        ("killed-100.txt", runs::killed(), 100),
+        ("load-100.txt", runs::load_only(), 100),
+    ];
+    for (name, events, width) in table {
+        golden::matches(name, &text::render(&runs::state(&events), style(width)));
+    }
+}
+
+#[test]
+fn no_line_of_a_table_is_wider_than_the_terminal() {
+    for width in [60, 80, 100, 120] {
+        for events in [runs::leak(), runs::clean(), runs::load_only()] {
+            let text = text::render(&runs::state(&events), style(width));
+            for line in text.lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_verdict_is_the_last_thing_said_and_the_next_command_follows() {
+    let table = [
+        (runs::leak(), "LEAKING", "next: ebb watch ebb-runs/x"),
+        (runs::clean(), "STEADY", "next: ebb report ebb-runs/x"),
+        (runs::killed(), "UNFINISHED", "next: ebb report ebb-runs/x"),
+        (runs::load_only(), "INVALID", "next: ebb report ebb-runs/x"),
+    ];
+    for (events, word, next) in table {
+        let text = text::render(&runs::state(&events), style(100));
+        let lines: Vec<_> = text.lines().collect();
+        let last_word = lines
+            .iter()
+            .rev()
+            .find_map(|line| {
+                let word = line.strip_prefix("  ")?.split_whitespace().next()?;
+                (line.as_bytes()[2] != b' ' && word.chars().all(char::is_uppercase)).then_some(word)
+            })
+            .expect("a word in capitals");
+        assert_eq!(last_word, word);
+        assert_eq!(lines.last().expect("a line").trim(), next);
+    }
+}
+
+#[test]
+fn colour_changes_no_letter_and_nothing_hostile_drives_the_terminal() {
+    let state = runs::state(&runs::hostile());
+    let plain = text::render(&state, style(100));
+    assert!(!plain.contains('\u{1b}'), "an escape came through");
+    let colored = text::render(&state, Style { color: true, ..style(100) });
+    assert!(colored.contains("\u{1b}[1;31m"), "no colour");
+    let mut stripped = String::new();
+    for (place, part) in colored.split('\u{1b}').enumerate() {
+        stripped.push_str(if place == 0 { part } else { part.split_once('m').unwrap().1 });
+    }
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn an_empty_state_says_that_there_is_nothing() {
+    let text = text::render(&State::default(), Style::default());
+    assert!(text.contains("UNFINISHED"), "{text}");
+}
+
+#[test]
+fn the_json_summary_is_one_document_in_the_shape_promised() {
+    let state = runs::state(&runs::leak());
+    let json = ebbtide_reports::json::render(&Summary::of(&state));
+    golden::matches("leak-summary.json", &json);
+    let read: Summary = serde_json::from_str(&json).unwrap();
+    assert!(read == Summary::of(&state), "what is read is not what was written");
+}
