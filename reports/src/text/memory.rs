@@ -2,7 +2,7 @@
 //! interval and the word for each. Sites that are steady are counted, not listed.
 
 use super::Style;
-use super::table::{Cell, Paint, Table};
+use super::table::{Cell, Paint, Table, wrapped};
 use crate::figures;
 use crate::finding::{self, Tone};
 use ebbtide_record::verdict::{RoundPoint, SiteVerdict};
@@ -138,8 +138,16 @@ fn stacked(sites: &[&SiteVerdict], style: Style<'_>) -> String {
             figures::bytes(site.live_bytes as f64),
             site.kind.words()
         );
-        let word = style.paint(Paint::of(Tone::of(site.verdict)), site.verdict.key());
-        let _ = writeln!(out, "      {word}  {}", super::clean(&figures));
+        let word = site.verdict.key();
+        let indent = 6 + word.len() + 2;
+        let room = style.width().saturating_sub(indent);
+        for (place, line) in wrapped(&super::clean(&figures), room).iter().enumerate() {
+            let painted = style.paint(Paint::of(Tone::of(site.verdict)), word);
+            let _ = match place {
+                0 => writeln!(out, "      {painted}  {line}"),
+                _ => writeln!(out, "{:indent$}{line}", ""),
+            };
+        }
     }
     out
 }
