@@ -1,3 +1,445 @@
-//! What a site holds, told by the names of the functions on its stack. In: frames. Out: one of
-//! the seven words of `record`. The census of a process, where there is one, knows better and is
-//! asked by others. Pure.
+//! What a site holds, told by the names of the functions on its stack. In: frames and the rules
+//! of the user. Out: one of the seven words of `record`, with how good the evidence is. The
+//! census of a process, where there is one, knows better and is asked by others. Pure.
+//!
+//! The evidence, best first: the user's rules; what the library call at the leaf makes (an
+//! interval is a timer, whoever asked for it); the words of the function that asked; those of
+//! its type, module and file; what a general library call suggests; the words of its callers.
+
+use crate::frame::{Frame, enclosing_function, short_file};
+use ebbtide_record::Kind;
+use std::collections::HashSet;
+
+/// How far up the own callers of a site are asked for words.
+const CALLERS_ASKED: usize = 3;
+
+/// How good the evidence is: the smaller, the better.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Evidence {
+    /// The user said so.
+    User,
+    /// A library call that makes nothing else.
+    Call,
+    /// A word in the function's name.
+    Function,
+    /// A word in the name of its type, module or file.
+    Place,
+    /// A library call that suggests it.
+    Hint,
+    /// A word in the name of a caller.
+    Caller,
+    /// None.
+    Nothing,
+}
+
+/// Library calls that make one kind of thing, as parts of a function's name or of a path.
+/// In this order.
+const CALLS: &[(Kind, &[&str])] = &[
+    (
+        Kind::Timer,
+        &[
+            "tokio::time::",
+            "/src/time/interval.rs",
+            "/src/time/sleep.rs",
+            "/src/time/timeout.rs",
+            "/src/runtime/time/",
+            "tokio_util::time::",
+            "futures_timer::",
+            "async_io::Timer",
+            "gloo_timers::",
+            "time.NewTicker",
+            "time.NewTimer",
+            "time.AfterFunc",
+            "time.After",
+            "time.Tick",
+            "time.newTimer",
+            "setInterval",
+            "setTimeout",
+            "node:internal/timers",
+            "node:timers",
+            "new Timeout",
+        ],
+    ),
+    (
+        Kind::Listener,
+        &[
+            "broadcast::Sender<T>::subscribe",
+            "broadcast::Sender::subscribe",
+            "broadcast::new_receiver",
+            "watch::Sender<T>::subscribe",
+            "watch::Sender::subscribe",
+            "Receiver<T>::resubscribe",
+            "event_listener::",
+            "EventEmitter.addListener",
+            "EventEmitter.on",
+            "EventEmitter.once",
+            "EventEmitter.prependListener",
+            "_addListener",
+            "addEventListener",
+            "EventTarget.",
+            "node:events",
+            "signal.Notify",
+        ],
+    ),
+    (
+        Kind::Connection,
+        &[
+            "tungstenite::",
+            "/tungstenite-",
+            "tokio_tungstenite",
+            "hyper::upgrade",
+            "axum::extract::ws",
+            "engineioxide",
+            "socketioxide",
+            "actix_ws",
+            "fastwebsockets",
+            "tokio::net::",
+            "TcpListener>::accept",
+            "TcpListener::accept",
+            "rustls::conn",
+            "net.(*TCPListener)",
+            "net.(*netFD)",
+            "net/http.(*Server).newConn",
+            "net/http.newBufio",
+            "net/http.(*conn).readRequest",
+            "gorilla/websocket",
+            "nhooyr.io/websocket",
+            "node:net",
+            "node:tls",
+            "onconnection",
+            "new Socket",
+            "new WebSocket",
+        ],
+    ),
+    (Kind::Context, &["context.With", "context.withCancel", "context.(*cancelCtx)"]),
+];
+
+/// Library calls that only suggest a kind. In this order.
+const HINTS: &[(Kind, &[&str])] = &[
+    (
+        Kind::Task,
+        &[
+            "tokio::task::spawn",
+            "tokio::spawn",
+            "/src/runtime/task/",
+            "tokio::runtime::task",
+            "JoinSet",
+            "std::thread::",
+            "spawn_unchecked",
+            "async_std::task::",
+            "smol::spawn",
+            "rayon_core::spawn",
+            "runtime.newproc",
+            "runtime.malg",
+            "new Worker",
+            "/src/task/spawn.rs",
+            "library/std/src/thread/",
+        ],
+    ),
+    (
+        Kind::Context,
+        &[
+            "http::request::",
+            "http::header::",
+            "hyper::proto::h1::role",
+            "http_body",
+            "axum::extract",
+            "axum::body",
+            "Incoming",
+            "tower::",
+            "net/http.readRequest",
+            "net/textproto",
+            "net/http.(*Request)",
+            "io.ReadAll",
+            "IncomingMessage",
+            "node:_http_incoming",
+            "node:_http_server",
+        ],
+    ),
+    (
+        Kind::Listener,
+        &[
+            "sync::mpsc::",
+            "/src/sync/mpsc/",
+            "sync::broadcast",
+            "/src/sync/broadcast",
+            "sync::watch",
+            "/src/sync/watch",
+            "futures_channel::mpsc",
+            "async_channel::",
+            "flume::",
+            "crossbeam_channel::",
+            "runtime.makechan",
+        ],
+    ),
+    (
+        Kind::Cache,
+        &[
+            "hashbrown::",
+            "/hashbrown-",
+            "HashMap",
+            "BTreeMap",
+            "/collections/btree/",
+            "/collections/hash/",
+            "VecDeque",
+            "/collections/vec_deque/",
+            "indexmap::",
+            "dashmap::",
+            "moka::",
+            "lru::",
+            "::push",
+            "::insert",
+            "::extend",
+            "::grow_one",
+            "::grow_amortized",
+            "/src/raw_vec",
+            "runtime.mapassign",
+            "runtime.growslice",
+            "runtime.makemap",
+            "runtime.hashGrow",
+            "internal/runtime/maps",
+        ],
+    ),
+];
+
+/// Words in names of functions, types, modules and files. In this order: what stands first is
+/// the more telling where a name has several (`session_timeout` is a timer).
+const WORDS: &[(Kind, &[&str])] = &[
+    (
+        Kind::Timer,
+        &[
+            "timer",
+            "timers",
+            "interval",
+            "intervals",
+            "timeout",
+            "timeouts",
+            "reminder",
+            "reminders",
+            "heartbeat",
+            "heartbeats",
+            "tick",
+            "ticker",
+            "ticks",
+            "schedule",
+            "scheduled",
+            "scheduler",
+            "cron",
+            "alarm",
+            "alarms",
+            "debounce",
+            "keepalive",
+            "sleep",
+            "deadline",
+            "periodic",
+            "every",
+        ],
+    ),
+    (
+        Kind::Listener,
+        &[
+            "subscribe",
+            "subscribed",
+            "subscriber",
+            "subscribers",
+            "subscription",
+            "subscriptions",
+            "listener",
+            "listeners",
+            "observer",
+            "observers",
+            "observe",
+            "watcher",
+            "watchers",
+            "callback",
+            "callbacks",
+            "hook",
+            "hooks",
+            "notify",
+            "emitter",
+            "topic",
+            "topics",
+            "pubsub",
+            "channel",
+            "channels",
+        ],
+    ),
+    (
+        Kind::Connection,
+        &[
+            "connection",
+            "connections",
+            "conn",
+            "conns",
+            "connect",
+            "connected",
+            "session",
+            "sessions",
+            "socket",
+            "sockets",
+            "websocket",
+            "websockets",
+            "ws",
+            "peer",
+            "peers",
+            "client",
+            "clients",
+            "upgrade",
+            "accept",
+            "handshake",
+            "login",
+            "presence",
+        ],
+    ),
+    (
+        Kind::Context,
+        &[
+            "context",
+            "contexts",
+            "ctx",
+            "request",
+            "requests",
+            "req",
+            "extract",
+            "extractor",
+            "payload",
+            "middleware",
+        ],
+    ),
+    (
+        Kind::Task,
+        &[
+            "spawn",
+            "spawned",
+            "task",
+            "tasks",
+            "worker",
+            "workers",
+            "job",
+            "jobs",
+            "background",
+            "goroutine",
+            "goroutines",
+            "thread",
+            "threads",
+        ],
+    ),
+    (
+        Kind::Cache,
+        &[
+            "cache", "caches", "cached", "memo", "memoize", "memoized", "lru", "store", "stored",
+            "insert", "put", "remember", "lookup", "entry", "entries", "history", "recent",
+            "intern", "interned", "index", "buffer", "buffered", "append", "push", "record",
+            "records", "log", "logs", "registry", "map", "pool", "table", "tail", "keep",
+        ],
+    ),
+];
+
+/// The kind of a stack, the allocating end first, whose site is the frame at `site`, and how
+/// good the evidence is. `own` tells which frames are the user's.
+#[must_use]
+pub fn of_stack(
+    frames: &[&Frame],
+    site: usize,
+    own: &dyn Fn(&Frame) -> bool,
+    rules: &[(String, Kind)],
+) -> (Evidence, Kind) {
+    let below = &frames[..frames.len().min(site + 1)];
+    if let Some(kind) = by_user(below, rules) {
+        return (Evidence::User, kind);
+    }
+    let callees = &frames[..frames.len().min(site)];
+    if let Some(kind) = by_call(callees, CALLS) {
+        return (Evidence::Call, kind);
+    }
+    if let Some(frame) = frames.get(site) {
+        let function = enclosing_function(&frame.function);
+        let (place, name) = split_name(&function);
+        if let Some(kind) = by_words(name) {
+            return (Evidence::Function, kind);
+        }
+        if let Some(kind) = by_words(place).or_else(|| by_words(&module_file(&frame.file))) {
+            return (Evidence::Place, kind);
+        }
+    }
+    if let Some(kind) = by_call(callees, HINTS) {
+        return (Evidence::Hint, kind);
+    }
+    let callers = frames.iter().skip(site + 1).filter(|frame| own(frame)).take(CALLERS_ASKED);
+    for frame in callers {
+        let function = enclosing_function(&frame.function);
+        if let Some(kind) = by_words(split_name(&function).1) {
+            return (Evidence::Caller, kind);
+        }
+    }
+    (Evidence::Nothing, Kind::Other)
+}
+
+fn by_user(frames: &[&Frame], rules: &[(String, Kind)]) -> Option<Kind> {
+    rules.iter().find_map(|(text, kind)| {
+        let text = text.as_str();
+        let holds = |frame: &&Frame| frame.function.contains(text) || frame.file.contains(text);
+        (!text.is_empty() && frames.iter().any(holds)).then_some(*kind)
+    })
+}
+
+fn by_call(callees: &[&Frame], table: &[(Kind, &[&str])]) -> Option<Kind> {
+    table.iter().find_map(|(kind, parts)| {
+        let holds = |frame: &&Frame| {
+            parts.iter().any(|part| frame.function.contains(part) || frame.file.contains(part))
+        };
+        callees.iter().any(holds).then_some(*kind)
+    })
+}
+
+fn by_words(name: &str) -> Option<Kind> {
+    let words = words(name);
+    let first = words.first().is_some_and(|word| word == "on" && words.len() > 1);
+    let set: HashSet<&str> = words.iter().map(String::as_str).collect();
+    let found = WORDS.iter().find(|(_, list)| list.iter().any(|word| set.contains(word)));
+    match found {
+        // `on_message`, `onData`: what is called back. `on_timer` and the like are told above.
+        _ if first && !matches!(found, Some((Kind::Timer, _))) => Some(Kind::Listener),
+        Some((kind, _)) => Some(*kind),
+        None => None,
+    }
+}
+
+/// The path before the function's own name, and that name, both without generics.
+fn split_name(function: &str) -> (&str, &str) {
+    let plain = function.find('<').filter(|at| *at > 0).map_or(function, |at| &function[..at]);
+    let (path, name) = function
+        .rsplit_once("::")
+        .or_else(|| function.rsplit_once('.'))
+        .map_or(("", plain), |(path, name)| (path, name.split('<').next().unwrap_or(name)));
+    // The crate's own name says what the program is, not what the site holds.
+    (path.split_once("::").map_or("", |(_, inside)| inside), name)
+}
+
+/// The folders and the name of a file inside its package, without the ending.
+fn module_file(file: &str) -> String {
+    let short = short_file(file);
+    let inside = short.split_once('/').map_or(short.as_str(), |(_, inside)| inside);
+    inside.rsplit_once('.').map_or(inside, |(stem, _)| stem).to_owned()
+}
+
+/// The words of a name, in lower case: cut at anything but letters and at capitals.
+fn words(name: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut lower_before = false;
+    for c in name.chars() {
+        let starts = c.is_uppercase() && lower_before;
+        if (starts || !c.is_alphabetic()) && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+        if c.is_alphabetic() {
+            word.extend(c.to_lowercase());
+        }
+        lower_before = c.is_lowercase();
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}

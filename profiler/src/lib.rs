@@ -5,11 +5,19 @@
 //! [`source`] fetches snapshots from a running process. What a series of snapshots says over
 //! time is judged by the modules after `diff`; when to take them is left to the caller.
 
-pub mod diff;
-pub mod frame;
-pub mod kind;
+mod hash;
+
+pub mod parse;
 pub mod profile;
+
+pub mod frame;
+mod own;
+pub mod symbol;
+
+pub mod kind;
 pub mod site;
+
+pub mod diff;
 
 pub mod series;
 pub mod trend;
@@ -21,3 +29,4 @@ pub mod verdict;
 
 pub use profile::{Cell, Profile};
 pub use site::{Folded, FoldedCell, FoldedSite, SiteRules};
+pub use symbol::Symbolizer;

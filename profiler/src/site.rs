@@ -1,10 +1,24 @@
 //! Folding: a profile of thousands of stacks becomes a list of sites, the places in the user's
 //! own code that keep memory alive. In: a profile, the names of its locations, rules of what is
 //! own. Out: [`Folded`]. Comparing two of them is left to `diff`. Pure.
+//!
+//! The site of a stack is its innermost own frame; without one, the innermost frame outside the
+//! allocator and the language's library. Closures count as the function they were written in.
 
-use crate::profile::Cell;
+use crate::frame::{Frame, Symbols, enclosing_function, short_file};
+use crate::hash;
+use crate::kind::{self, Evidence};
+use crate::own::{Ownership, Role};
+use crate::profile::{Cell, Profile, StackSample};
 use ebbtide_record::Kind;
 use ebbtide_record::verdict::FrameLine;
+use std::collections::HashMap;
+
+/// Stacks of a site, the largest first, that are asked for its kind.
+const STACKS_ASKED: usize = 8;
+
+/// Frames of a stack that are kept for showing.
+pub const STACK_SHOWN: usize = 64;
 
 /// What counts as the user's own code, and which kinds the user has named.
 #[derive(Clone, Debug, Default)]
@@ -44,9 +58,11 @@ pub struct FoldedSite {
     pub line: u32,
     /// What it holds, by the names of its frames.
     pub kind: Kind,
+    /// It is the user's own code. False where no own frame is on the stack.
+    pub own: bool,
     /// One cell per full stack.
     pub cells: Vec<FoldedCell>,
-    /// The stack of the largest cell, the allocating end first.
+    /// The stack of the largest cell, the allocating end first, at most [`STACK_SHOWN`] frames.
     pub stack: Vec<FrameLine>,
 }
 
@@ -65,4 +81,275 @@ pub struct FoldedCell {
     pub stack: u64,
     /// What it holds.
     pub cell: Cell,
+}
+
+/// Folds a profile into sites.
+#[must_use]
+pub fn fold(profile: &Profile, symbols: &Symbols, rules: &SiteRules) -> Folded {
+    let mut folding = Folding::new(profile, symbols, rules);
+    for (index, stack) in profile.stacks.iter().enumerate() {
+        folding.take(index, stack);
+    }
+    let mut sites: Vec<FoldedSite> =
+        folding.sites.iter().map(|building| folding.finish(building)).collect();
+    let bytes: HashMap<String, f64> =
+        sites.iter().map(|site| (site.id.clone(), site.total().live_bytes)).collect();
+    sites.sort_by(|a, b| bytes[&b.id].total_cmp(&bytes[&a.id]).then_with(|| a.id.cmp(&b.id)));
+    let notes = profile.notes.iter().chain(&symbols.notes).cloned().collect();
+    Folded {
+        interval_bytes: profile.interval_bytes,
+        live_bytes: profile.live_bytes(),
+        live_objects: profile.live_objects(),
+        sites,
+        notes,
+    }
+}
+
+/// What a location is, once its frames are looked at.
+struct Place {
+    hash: u64,
+    /// Index of the innermost own frame among the location's.
+    own: Option<usize>,
+    /// Index of the innermost library's frame among the location's.
+    library: Option<usize>,
+}
+
+/// A site while stacks are taken in.
+struct Building {
+    function: String,
+    file: String,
+    own: bool,
+    cells: Vec<FoldedCell>,
+    /// For each cell, the first stack that went into it, and where in it the site is.
+    origins: Vec<Origin>,
+}
+
+#[derive(Clone, Copy)]
+struct Origin {
+    /// Index into the profile's stacks.
+    stack: usize,
+    /// Index into the locations of the stack.
+    location: usize,
+    /// Index into the frames of the location.
+    frame: usize,
+}
+
+struct Folding<'a> {
+    profile: &'a Profile,
+    symbols: &'a Symbols,
+    rules: &'a SiteRules,
+    ownership: Ownership<'a>,
+    places: Vec<Place>,
+    sites: Vec<Building>,
+    /// By location and frame.
+    site_at: HashMap<(u32, usize), usize>,
+    /// By function and file.
+    site_named: HashMap<(String, String), usize>,
+    /// By hash of the stack: site and cell.
+    cell_of: HashMap<u64, (usize, usize)>,
+}
+
+impl<'a> Folding<'a> {
+    fn new(profile: &'a Profile, symbols: &'a Symbols, rules: &'a SiteRules) -> Self {
+        let frames = symbols.frames.iter().flat_map(|frames| frames.iter().map(AsRef::as_ref));
+        let ownership = Ownership::new(&rules.own, frames);
+        let mut known = HashMap::new();
+        let places =
+            symbols.frames.iter().map(|frames| place(frames, &ownership, &mut known)).collect();
+        Self {
+            profile,
+            symbols,
+            rules,
+            ownership,
+            places,
+            sites: Vec::new(),
+            site_at: HashMap::new(),
+            site_named: HashMap::new(),
+            cell_of: HashMap::with_capacity(profile.stacks.len()),
+        }
+    }
+
+    fn take(&mut self, index: usize, stack: &StackSample) {
+        let hash = stack.frames.iter().fold(stack.frames.len() as u64, |hash, location| {
+            self.places.get(*location as usize).map_or(hash, |place| hash::join(hash, place.hash))
+        });
+        if let Some((site, cell)) = self.cell_of.get(&hash) {
+            self.sites[*site].cells[*cell].cell.add(&stack.cell);
+            return;
+        }
+        let origin = self.origin(index, stack);
+        let site = self.site(stack, origin);
+        let building = &mut self.sites[site];
+        self.cell_of.insert(hash, (site, building.cells.len()));
+        building.cells.push(FoldedCell { stack: hash, cell: stack.cell });
+        building.origins.push(origin);
+    }
+
+    /// Where in a stack its site is.
+    fn origin(&self, index: usize, stack: &StackSample) -> Origin {
+        let innermost = |pick: fn(&Place) -> Option<usize>| {
+            stack.frames.iter().enumerate().find_map(|(at, location)| {
+                let frame = pick(self.places.get(*location as usize)?)?;
+                Some(Origin { stack: index, location: at, frame })
+            })
+        };
+        innermost(|place| place.own).or_else(|| innermost(|place| place.library)).unwrap_or(
+            Origin { stack: index, location: stack.frames.len().saturating_sub(1), frame: 0 },
+        )
+    }
+
+    fn site(&mut self, stack: &StackSample, origin: Origin) -> usize {
+        let location = stack.frames.get(origin.location).copied().unwrap_or(u32::MAX);
+        if let Some(site) = self.site_at.get(&(location, origin.frame)) {
+            return *site;
+        }
+        let (function, file) = self.name(location, origin.frame);
+        let own = self.places.get(location as usize).is_some_and(|place| place.own.is_some());
+        let next = self.sites.len();
+        let site = *self.site_named.entry((function.clone(), file.clone())).or_insert(next);
+        if site == next {
+            let (cells, origins) = (Vec::new(), Vec::new());
+            self.sites.push(Building { function, file, own, cells, origins });
+        }
+        self.site_at.insert((location, origin.frame), site);
+        site
+    }
+
+    /// Function and file of a site, closures folded into the function around them.
+    fn name(&self, location: u32, frame: usize) -> (String, String) {
+        let frames = self.symbols.frames.get(location as usize).map_or(&[][..], |f| f);
+        let Some(first) = frames.get(frame) else {
+            return ("[empty stack]".to_owned(), String::new());
+        };
+        if !first.has_name() {
+            return (self.unnamed(location), short_file(&first.file));
+        }
+        // Where line tables are all there is, a closure has no name but `{closure#0}`.
+        let function = frames[frame..]
+            .iter()
+            .filter(|outer| outer.file == first.file)
+            .map(|outer| enclosing_function(&outer.function))
+            .find(|function| !function.is_empty())
+            .unwrap_or_else(|| first.function.clone());
+        (function, short_file(&first.file))
+    }
+
+    fn unnamed(&self, location: u32) -> String {
+        let mapping = self
+            .profile
+            .locations
+            .get(location as usize)
+            .and_then(|location| self.profile.mappings.get(location.mapping? as usize));
+        let file = mapping.map_or("unknown code", |mapping| mapping.file.as_str());
+        let name = file.rsplit('/').find(|part| !part.is_empty()).unwrap_or("unknown code");
+        format!("[no symbols: {name}]")
+    }
+
+    fn frames(&self, stack: usize) -> impl Iterator<Item = &'a Frame> {
+        let symbols = self.symbols;
+        self.profile.stacks[stack].frames.iter().flat_map(move |location| {
+            let frames = symbols.frames.get(*location as usize);
+            frames.into_iter().flat_map(|frames| frames.iter().map(AsRef::as_ref))
+        })
+    }
+
+    fn finish(&self, building: &Building) -> FoldedSite {
+        let mut by_size: Vec<usize> = (0..building.cells.len()).collect();
+        by_size.sort_by(|a, b| {
+            let bytes = |at: &usize| building.cells[*at].cell.live_bytes;
+            bytes(b).total_cmp(&bytes(a))
+        });
+        let largest = building.origins[by_size[0]];
+        let stack = self.frames(largest.stack).take(STACK_SHOWN).map(|frame| self.line(frame));
+        FoldedSite {
+            id: id(&building.function, &building.file),
+            function: building.function.clone(),
+            file: building.file.clone(),
+            line: self.main_line(building),
+            kind: self.kind(building, &by_size),
+            own: building.own,
+            cells: building.cells.clone(),
+            stack: stack.collect(),
+        }
+    }
+
+    fn line(&self, frame: &Frame) -> FrameLine {
+        FrameLine {
+            function: frame.function.clone(),
+            file: short_file(&frame.file),
+            line: frame.line,
+            own: self.ownership.role(frame) == Role::Own,
+        }
+    }
+
+    /// The line that holds most bytes.
+    fn main_line(&self, building: &Building) -> u32 {
+        let mut bytes: HashMap<u32, f64> = HashMap::new();
+        for (cell, origin) in building.cells.iter().zip(&building.origins) {
+            let location = self.profile.stacks[origin.stack].frames.get(origin.location);
+            let frame = location
+                .and_then(|location| self.symbols.frames.get(*location as usize))
+                .and_then(|frames| frames.get(origin.frame));
+            let line = frame.map_or(0, |frame| frame.line);
+            *bytes.entry(line).or_default() += cell.cell.live_bytes;
+        }
+        let largest = bytes.iter().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(a.0)));
+        largest.map_or(0, |(line, _)| *line)
+    }
+
+    /// The kind with the best evidence among the largest stacks; of equal evidence, the one with
+    /// most bytes.
+    fn kind(&self, building: &Building, by_size: &[usize]) -> Kind {
+        let own = |frame: &Frame| self.ownership.role(frame) == Role::Own;
+        let mut bytes: HashMap<(Evidence, Kind), f64> = HashMap::new();
+        for at in by_size.iter().take(STACKS_ASKED) {
+            let origin = building.origins[*at];
+            let frames: Vec<&Frame> = self.frames(origin.stack).collect();
+            let locations = &self.profile.stacks[origin.stack].frames;
+            let before: usize = locations
+                .iter()
+                .take(origin.location)
+                .map(|location| self.symbols.frames.get(*location as usize).map_or(0, |f| f.len()))
+                .sum();
+            let found = kind::of_stack(&frames, before + origin.frame, &own, &self.rules.kinds);
+            *bytes.entry(found).or_default() += building.cells[*at].cell.live_bytes;
+        }
+        let best = bytes.iter().min_by(|a, b| {
+            let evidence = a.0.0.cmp(&b.0.0);
+            evidence.then_with(|| b.1.total_cmp(a.1)).then_with(|| a.0.1.cmp(&b.0.1))
+        });
+        best.map_or(Kind::Other, |((_, kind), _)| *kind)
+    }
+}
+
+/// The identifier of a site: lines are no part of it, so that it survives an edit nearby.
+#[must_use]
+pub fn id(function: &str, file: &str) -> String {
+    format!("{:016x}", hash::of(format!("{function}|{file}").as_bytes()))
+}
+
+type Known<'a> = HashMap<(&'a str, &'a str), (u64, Role)>;
+
+fn place<'a>(
+    frames: &'a [std::sync::Arc<Frame>],
+    ownership: &Ownership<'_>,
+    known: &mut Known<'a>,
+) -> Place {
+    let mut place = Place { hash: frames.len() as u64, own: None, library: None };
+    for (index, frame) in frames.iter().enumerate() {
+        let (name, role) = *known.entry((&frame.function, &frame.file)).or_insert_with(|| {
+            let name = hash::join(
+                hash::of(frame.function.as_bytes()),
+                hash::of(short_file(&frame.file).as_bytes()),
+            );
+            (name, ownership.role(frame))
+        });
+        place.hash = hash::join(hash::join(place.hash, name), u64::from(frame.line));
+        match role {
+            Role::Own => place.own = place.own.or(Some(index)),
+            Role::Library => place.library = place.library.or(Some(index)),
+            Role::Language | Role::Allocator | Role::Unknown => {}
+        }
+    }
+    place
 }

@@ -1,0 +1,262 @@
+//! Whose code a frame is: the user's own, a library's, the language's, or the allocator's. In:
+//! names and paths of frames. Out: a [`Role`]. What follows from it is left to `site`. Pure.
+
+use crate::frame::Frame;
+
+/// Whose code a frame is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    /// The user's.
+    Own,
+    /// A library's.
+    Library,
+    /// Of the language's standard library and runtime.
+    Language,
+    /// Of the allocator, down to the profiler's own frames.
+    Allocator,
+    /// Nothing is known but an address.
+    Unknown,
+}
+
+/// Parts of paths of the languages' own sources.
+const LANGUAGE_PATHS: &[&str] =
+    &["/lib/rustlib/src/rust/", "/rustc/", "/rust/deps/", "/libgcc/", "/glibc"];
+
+/// The same at the beginning of a path (as remapped or built in).
+const LANGUAGE_STARTS: &[&str] = &["library/", "node:", "internal/", "/rustc/", "<"];
+
+/// Parts of paths where package managers keep what they fetched.
+const LIBRARY_PATHS: &[&str] = &[
+    "/.cargo/registry/",
+    "/.cargo/git/",
+    "/registry/src/",
+    "/git/checkouts/",
+    "/node_modules/",
+    "/pkg/mod/",
+    "/vendor/",
+    "/site-packages/",
+    "/usr/include/",
+];
+
+/// Parts of paths of allocators' sources.
+const ALLOCATOR_PATHS: &[&str] =
+    &["jemalloc-sys", "/jemallocator-", "/tikv-jemallocator-", "/dhat-", "/mimalloc", "/jemalloc/"];
+
+/// Beginnings of function names of allocators.
+const ALLOCATOR_NAMES: &[&str] = &[
+    "__rust_",
+    "__rustc::__rust_",
+    "__rdl_",
+    "__rg_",
+    "_rjem_",
+    "je_",
+    "prof_",
+    "imalloc",
+    "ialloc",
+    "irallo",
+    "do_rallocx",
+    "malloc",
+    "calloc",
+    "realloc",
+    "posix_memalign",
+    "aligned_alloc",
+    "memalign",
+    "arena_malloc",
+    "tcache_alloc",
+    "runtime.mallocgc",
+    "runtime.newobject",
+    "runtime.makeslice",
+    "runtime.profilealloc",
+    "runtime.mProf_",
+];
+
+/// Crates that are no user's own, for programs without line tables, where names are all there is.
+const KNOWN_CRATES: &[&str] = &[
+    "std",
+    "core",
+    "alloc",
+    "proc_macro",
+    "test",
+    "tokio",
+    "tokio_util",
+    "tokio_tungstenite",
+    "tungstenite",
+    "hyper",
+    "hyper_util",
+    "h2",
+    "http",
+    "http_body",
+    "http_body_util",
+    "httparse",
+    "axum",
+    "axum_core",
+    "tower",
+    "tower_http",
+    "bytes",
+    "futures",
+    "futures_util",
+    "futures_core",
+    "futures_channel",
+    "serde",
+    "serde_json",
+    "serde_core",
+    "hashbrown",
+    "indexmap",
+    "parking_lot",
+    "crossbeam",
+    "rayon",
+    "tracing",
+    "tracing_core",
+    "tracing_subscriber",
+    "log",
+    "mio",
+    "socket2",
+    "rustls",
+    "ring",
+    "regex",
+    "reqwest",
+    "url",
+    "rand",
+    "slab",
+    "smallvec",
+    "dashmap",
+    "prost",
+    "tonic",
+    "sqlx",
+    "flate2",
+    "gimli",
+    "addr2line",
+    "object",
+    "rustc_demangle",
+    "actix",
+    "actix_web",
+    "actix_rt",
+    "async_std",
+    "smol",
+    "warp",
+    "clap",
+];
+
+/// Decides whose code a frame is.
+#[derive(Debug, Default)]
+pub(crate) struct Ownership<'a> {
+    own: &'a [String],
+    /// The folder of Go's own sources, with a slash at its end; empty in a trimmed program.
+    go_root: Option<&'a str>,
+}
+
+impl<'a> Ownership<'a> {
+    /// Looks for Go's root among the frames; `own` overrules all that is known.
+    pub(crate) fn new(own: &'a [String], frames: impl Iterator<Item = &'a Frame>) -> Self {
+        let mut go = frames.filter(|frame| frame.function.starts_with("runtime."));
+        let go_root = go.find_map(|frame| {
+            let at = frame.file.rfind("runtime/").filter(|_| frame.file.ends_with(".go"))?;
+            Some(&frame.file[..at])
+        });
+        Self { own, go_root }
+    }
+
+    /// The role of a frame.
+    pub(crate) fn role(&self, frame: &Frame) -> Role {
+        let (function, file) = (frame.function.as_str(), frame.file.as_str());
+        if is_allocator(function) {
+            return Role::Allocator;
+        }
+        if !self.own.is_empty() {
+            let own = self.own.iter().any(|prefix| lies_in(file, prefix));
+            return match self.role_by_default(function, file) {
+                _ if own => Role::Own,
+                Role::Own => Role::Library,
+                role => role,
+            };
+        }
+        self.role_by_default(function, file)
+    }
+
+    fn role_by_default(&self, function: &str, file: &str) -> Role {
+        if file.is_empty() {
+            return role_by_name(function);
+        }
+        let role = self.role_by_file(file);
+        // The probe is linked into the user's program, and may be built from a path.
+        if role == Role::Own && krate(function) == "ebbtide_probe" {
+            return Role::Library;
+        }
+        role
+    }
+
+    /// The role by the path alone.
+    fn role_by_file(&self, file: &str) -> Role {
+        let contains = |list: &[&str]| list.iter().any(|part| file.contains(part));
+        if LANGUAGE_STARTS.iter().any(|start| file.starts_with(start)) || contains(LANGUAGE_PATHS) {
+            return Role::Language;
+        }
+        if contains(ALLOCATOR_PATHS) {
+            return Role::Allocator;
+        }
+        if contains(LIBRARY_PATHS) || is_built_c(file) || file.contains("@v") {
+            return Role::Library;
+        }
+        match self.go_root.filter(|_| file.ends_with(".go")) {
+            // A trimmed program names its standard library `net/http/server.go`, a module
+            // `example.com/name/file.go`.
+            Some("") => {
+                let first = file.split('/').next().unwrap_or(file);
+                if file.contains('/') && !first.contains('.') && !file.starts_with('/') {
+                    return Role::Language;
+                }
+                Role::Own
+            }
+            Some(root) if file.starts_with(root) => Role::Language,
+            _ => Role::Own,
+        }
+    }
+}
+
+fn is_allocator(function: &str) -> bool {
+    // Allocators are C's, or the compiler's shims: a path of a user's crate is neither.
+    let plain = !function.contains("::") || function.starts_with("__rust");
+    function.contains("GlobalAlloc>::")
+        || (plain && ALLOCATOR_NAMES.iter().any(|start| function.starts_with(start)))
+}
+
+/// Sources that a build script compiled: another language's library.
+fn is_built_c(file: &str) -> bool {
+    file.contains("/build/")
+        && file.contains("/out/")
+        && [".c", ".h", ".cc", ".cpp", ".S"].iter().any(|end| file.ends_with(end))
+}
+
+fn role_by_name(function: &str) -> Role {
+    if function.is_empty() || function.starts_with("0x") {
+        return Role::Unknown;
+    }
+    // A name without a path is another language's, and whose it is cannot be told.
+    if !function.contains("::") {
+        return Role::Library;
+    }
+    match krate(function) {
+        "std" | "core" | "alloc" => Role::Language,
+        krate if KNOWN_CRATES.contains(&krate) || krate == "ebbtide_probe" => Role::Library,
+        _ => Role::Own,
+    }
+}
+
+/// The first word of a path, inside `<` and `&` as well.
+fn krate(function: &str) -> &str {
+    let path = function.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    path.find(|c: char| !c.is_alphanumeric() && c != '_').map_or(path, |end| &path[..end])
+}
+
+/// `file` begins with `prefix`, or has it as folders inside.
+fn lies_in(file: &str, prefix: &str) -> bool {
+    let prefix = prefix.trim_start_matches("./");
+    if prefix.is_empty() || file.starts_with(prefix) {
+        return !file.is_empty();
+    }
+    let folder = prefix.trim_matches('/');
+    file.match_indices(folder).any(|(at, _)| {
+        let behind = file.as_bytes().get(at + folder.len());
+        at > 0 && file.as_bytes()[at - 1] == b'/' && matches!(behind, Some(b'/') | None)
+    })
+}

@@ -1,0 +1,140 @@
+//! Reading snapshots, one file per format. In: the bytes of a file, never trusted: each count is
+//! checked against a limit and against what is there. Out: a [`Profile`], or one line that says
+//! what is wrong with the file. Fetching bytes is left to `source`, names to `symbol`. Pure.
+//!
+//! To add a format: a file with `pub fn read(bytes) -> Result<Profile, ParseError>` and
+//! `pub fn recognises(bytes) -> bool`, and a line in [`FORMATS`].
+
+pub mod heap_v2;
+pub mod pprof;
+
+use crate::profile::Profile;
+use std::io::Read;
+
+/// Bytes of a snapshot after decompression. Heap profiles of large services have some 20 MB; the
+/// limit keeps a hostile file from taking the reader's memory.
+pub const RAW_MAX: u64 = 128 << 20;
+
+/// Stacks of one snapshot: a hundred times what a large service shows.
+pub const STACKS_MAX: usize = 2_000_000;
+
+/// Frames of all stacks of one snapshot together (4 bytes each once read).
+pub const FRAMES_MAX: usize = 50_000_000;
+
+/// Files mapped into a process: the kernel's own limit is 65,530 mappings.
+pub const MAPPINGS_MAX: usize = 65_536;
+
+/// The first bytes of a gzip member.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// What is wrong with a snapshot. One line each.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// There is nothing to read.
+    #[error("the snapshot is empty: was the process stopped while it was written?")]
+    Empty,
+    /// None of the formats that are read.
+    #[error(
+        "unknown format, the snapshot begins with {0}: expected a heap profile as pprof \
+         (profile.proto, gzip or plain) or as jemalloc's heap_v2 text"
+    )]
+    UnknownFormat(String),
+    /// The compressed stream is broken.
+    #[error("broken gzip stream after {read} bytes: {reason}; take the snapshot again")]
+    Gzip {
+        /// Bytes that could be read.
+        read: usize,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// The format is right, the content is not.
+    #[error("{format}: {reason}; take the snapshot again")]
+    Broken {
+        /// Name of the format.
+        format: &'static str,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// More than is read.
+    #[error("{what}: more than the limit of {limit}; is this a heap profile?")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// A profile, but of something else.
+    #[error("not a heap profile: it has {has}, and no live bytes; {cure}")]
+    NotHeap {
+        /// The columns it has.
+        has: String,
+        /// What to fetch instead.
+        cure: &'static str,
+    },
+}
+
+/// A format by its name: how it is told, and how it is read.
+struct Format {
+    recognises: fn(&[u8]) -> bool,
+    read: fn(&[u8]) -> Result<Profile, ParseError>,
+}
+
+/// Asked in this order; the loosest test is last.
+const FORMATS: &[Format] = &[
+    Format { recognises: heap_v2::recognises, read: heap_v2::read },
+    Format { recognises: pprof::recognises, read: pprof::read },
+];
+
+/// Reads a snapshot in any known format, compressed or not.
+///
+/// # Errors
+/// One line that says what is wrong with the file.
+pub fn read(bytes: &[u8]) -> Result<Profile, ParseError> {
+    let inflated;
+    let raw = if bytes.starts_with(&GZIP_MAGIC) {
+        inflated = inflate(bytes)?;
+        inflated.as_slice()
+    } else {
+        bytes
+    };
+    if raw.is_empty() {
+        return Err(ParseError::Empty);
+    }
+    if raw.len() as u64 > RAW_MAX {
+        return Err(ParseError::TooLarge { what: "bytes of the snapshot", limit: RAW_MAX });
+    }
+    match FORMATS.iter().find(|format| (format.recognises)(raw)) {
+        Some(format) => (format.read)(raw),
+        None => Err(ParseError::UnknownFormat(beginning(raw))),
+    }
+}
+
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>, ParseError> {
+    let mut raw = Vec::new();
+    let mut decoder = flate2::read::MultiGzDecoder::new(bytes).take(RAW_MAX + 1);
+    match decoder.read_to_end(&mut raw) {
+        Ok(_) => Ok(raw),
+        Err(error) => Err(ParseError::Gzip { read: raw.len(), reason: error.to_string() }),
+    }
+}
+
+/// The first bytes as a person can read them.
+fn beginning(raw: &[u8]) -> String {
+    let head = &raw[..raw.len().min(16)];
+    if head.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        return format!("`{}`", String::from_utf8_lossy(head));
+    }
+    let hex: Vec<String> = head.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("the bytes {}", hex.join(" "))
+}
+
+/// Estimate of what was allocated from what was sampled, for objects of `size` bytes, each byte
+/// sampled with probability 1/`interval`: the factor `1 / (1 - exp(-size / interval))`.
+/// 1 when each allocation is counted. Source: `AdjustSamples` of jeprof.
+#[must_use]
+pub fn unbias_factor(size: f64, interval: f64) -> f64 {
+    if interval <= 1.0 || size <= 0.0 || !size.is_finite() {
+        return 1.0;
+    }
+    -1.0 / (-size / interval).exp_m1()
+}

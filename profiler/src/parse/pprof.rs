@@ -1,0 +1,428 @@
+//! `profile.proto`, as written by the probe, Go, Node and many others. In: the decompressed
+//! message. Out: a [`Profile`], with names where the file brings its own. Which of the columns
+//! is what is told by name. Names for bare addresses are left to `symbol`.
+//!
+//! Source: google/pprof `proto/profile.proto`. The outer message is taken apart field by field,
+//! so that each count meets its limit before anything is kept.
+
+use super::{FRAMES_MAX, MAPPINGS_MAX, ParseError, RAW_MAX, STACKS_MAX};
+use crate::frame::Frame;
+use crate::profile::{Cell, Location, Mapping, Profile, StackSample};
+use prost::Message;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Functions, locations and strings of one profile: all smaller than the stacks they serve.
+const TABLE_MAX: usize = 4_000_000;
+
+/// Names for live bytes, best first. Node's and others' files call the column `space`.
+const LIVE_BYTES: &[&str] = &["inuse_space", "space", "live_bytes", "heap_inuse"];
+/// Names for live objects.
+const LIVE_OBJECTS: &[&str] = &["inuse_objects", "objects", "live_objects"];
+/// Names for bytes ever allocated.
+const ALLOC_BYTES: &[&str] = &["alloc_space"];
+/// Names for objects ever allocated.
+const ALLOC_OBJECTS: &[&str] = &["alloc_objects"];
+
+#[derive(Clone, PartialEq, Message)]
+struct ValueType {
+    #[prost(int64, tag = "1")]
+    kind: i64,
+    #[prost(int64, tag = "2")]
+    unit: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(int64, tag = "1")]
+    key: i64,
+    #[prost(int64, tag = "3")]
+    num: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Sample {
+    #[prost(uint64, repeated, tag = "1")]
+    location_id: Vec<u64>,
+    #[prost(int64, repeated, tag = "2")]
+    value: Vec<i64>,
+    #[prost(message, repeated, tag = "3")]
+    label: Vec<Label>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ProtoMapping {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(uint64, tag = "2")]
+    memory_start: u64,
+    #[prost(uint64, tag = "3")]
+    memory_limit: u64,
+    #[prost(uint64, tag = "4")]
+    file_offset: u64,
+    #[prost(int64, tag = "5")]
+    filename: i64,
+    #[prost(int64, tag = "6")]
+    build_id: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Line {
+    #[prost(uint64, tag = "1")]
+    function_id: u64,
+    #[prost(int64, tag = "2")]
+    line: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ProtoLocation {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(uint64, tag = "2")]
+    mapping_id: u64,
+    #[prost(uint64, tag = "3")]
+    address: u64,
+    #[prost(message, repeated, tag = "4")]
+    line: Vec<Line>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Function {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(int64, tag = "2")]
+    name: i64,
+    #[prost(int64, tag = "4")]
+    filename: i64,
+}
+
+/// The outer message, taken apart.
+#[derive(Default)]
+struct Parts {
+    sample_types: Vec<ValueType>,
+    samples: Vec<Sample>,
+    mappings: Vec<ProtoMapping>,
+    locations: Vec<ProtoLocation>,
+    functions: Vec<Function>,
+    strings: Vec<String>,
+    period_type: Option<ValueType>,
+    period: i64,
+    comments: Vec<i64>,
+    frames: usize,
+}
+
+/// A protobuf message whose first field may be one of this format's.
+#[must_use]
+pub fn recognises(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    let Ok((tag, wire)) = decode_key(&mut rest) else { return false };
+    let length_delimited = wire == WireType::LengthDelimited;
+    (1..=14).contains(&tag) && (length_delimited || (wire == WireType::Varint && tag >= 7))
+}
+
+/// Reads the message.
+///
+/// # Errors
+/// One line that says what is wrong with the file.
+pub fn read(bytes: &[u8]) -> Result<Profile, ParseError> {
+    if bytes.len() as u64 > RAW_MAX {
+        return Err(ParseError::TooLarge { what: "bytes of the snapshot", limit: RAW_MAX });
+    }
+    let mut parts = Parts::default();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let at = bytes.len() - rest.len();
+        parts.field(&mut rest).map_err(|error| match error {
+            FieldError::Proto(error) => broken(format!("byte {at}: {error}")),
+            FieldError::Cut => broken(format!("byte {at}: the file ends inside a field")),
+            FieldError::TooMany(what, limit) => ParseError::TooLarge { what, limit: limit as u64 },
+        })?;
+    }
+    parts.profile()
+}
+
+fn broken(reason: String) -> ParseError {
+    ParseError::Broken { format: "pprof", reason }
+}
+
+enum FieldError {
+    Proto(prost::DecodeError),
+    Cut,
+    TooMany(&'static str, usize),
+}
+
+impl From<prost::DecodeError> for FieldError {
+    fn from(error: prost::DecodeError) -> Self {
+        Self::Proto(error)
+    }
+}
+
+/// Puts one more into a table that has a limit.
+fn keep<T>(list: &mut Vec<T>, item: T, what: &'static str, limit: usize) -> Result<(), FieldError> {
+    if list.len() >= limit {
+        return Err(FieldError::TooMany(what, limit));
+    }
+    list.push(item);
+    Ok(())
+}
+
+impl Parts {
+    fn field(&mut self, rest: &mut &[u8]) -> Result<(), FieldError> {
+        let (tag, wire) = decode_key(rest)?;
+        match wire {
+            WireType::Varint => {
+                let value = decode_varint(rest)?;
+                match tag {
+                    12 => self.period = value.cast_signed(),
+                    13 => {
+                        keep(&mut self.comments, value.cast_signed(), "comments", TABLE_MAX)?;
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+            WireType::LengthDelimited => {
+                let length = usize::try_from(decode_varint(rest)?).unwrap_or(usize::MAX);
+                let (field, behind) = rest.split_at_checked(length).ok_or(FieldError::Cut)?;
+                *rest = behind;
+                self.message(tag, field)
+            }
+            _ => Ok(skip_field(wire, tag, rest, DecodeContext::default())?),
+        }
+    }
+
+    fn message(&mut self, tag: u32, field: &[u8]) -> Result<(), FieldError> {
+        match tag {
+            1 => keep(&mut self.sample_types, Message::decode(field)?, "columns", 64),
+            2 => {
+                let sample = Sample::decode(field)?;
+                self.frames += sample.location_id.len();
+                if self.frames > FRAMES_MAX {
+                    return Err(FieldError::TooMany("frames", FRAMES_MAX));
+                }
+                keep(&mut self.samples, sample, "stacks", STACKS_MAX)
+            }
+            3 => keep(&mut self.mappings, Message::decode(field)?, "mappings", MAPPINGS_MAX),
+            4 => keep(&mut self.locations, Message::decode(field)?, "locations", TABLE_MAX),
+            5 => keep(&mut self.functions, Message::decode(field)?, "functions", TABLE_MAX),
+            6 => {
+                let text = String::from_utf8_lossy(field).into_owned();
+                keep(&mut self.strings, text, "strings", TABLE_MAX)
+            }
+            11 => {
+                self.period_type = Some(Message::decode(field)?);
+                Ok(())
+            }
+            13 => {
+                let mut packed = field;
+                while !packed.is_empty() {
+                    let comment = decode_varint(&mut packed)?.cast_signed();
+                    keep(&mut self.comments, comment, "comments", TABLE_MAX)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&self, index: i64) -> Result<&str, ParseError> {
+        usize::try_from(index).ok().and_then(|index| self.strings.get(index)).map_or_else(
+            || Err(broken(format!("string {index} of {} is named", self.strings.len()))),
+            |text| Ok(text.as_str()),
+        )
+    }
+
+    fn profile(&self) -> Result<Profile, ParseError> {
+        let columns = Columns::of(self)?;
+        let mut profile = Profile::default();
+        self.interval(&mut profile)?;
+        if columns.live_objects.is_none() {
+            profile.notes.push("the snapshot counts bytes and no objects".to_owned());
+        }
+        let mut mapping_index = HashMap::with_capacity(self.mappings.len());
+        for mapping in &self.mappings {
+            mapping_index.insert(mapping.id, profile.mappings.len() as u32);
+            profile.mappings.push(Mapping {
+                start: mapping.memory_start,
+                end: mapping.memory_limit,
+                file_offset: mapping.file_offset,
+                file: self.text(mapping.filename)?.to_owned(),
+                build_id: self.text(mapping.build_id)?.to_ascii_lowercase(),
+            });
+        }
+        let location_index = self.locations(&mut profile, &mapping_index)?;
+        profile.stacks.reserve(self.samples.len());
+        for (number, sample) in self.samples.iter().enumerate() {
+            let frames = sample
+                .location_id
+                .iter()
+                .map(|id| location_index.find(*id))
+                .collect::<Option<Vec<u32>>>()
+                .ok_or_else(|| broken(format!("sample {number}: names an unknown location")))?;
+            profile.stacks.push(StackSample { frames, cell: columns.cell(sample, number)? });
+        }
+        for comment in &self.comments {
+            profile.comments.push(self.text(*comment)?.to_owned());
+        }
+        let said = |key: &str| {
+            profile.comments.iter().find_map(|comment| comment.strip_prefix(key)?.strip_prefix('='))
+        };
+        profile.pid = said("pid").and_then(|pid| pid.trim().parse().ok());
+        profile.exe = said("exe")
+            .map(str::to_owned)
+            .or_else(|| profile.mappings.first().map(|mapping| mapping.file.clone()))
+            .filter(|exe| !exe.is_empty());
+        Ok(profile)
+    }
+
+    fn interval(&self, profile: &mut Profile) -> Result<(), ParseError> {
+        let by_space = match &self.period_type {
+            Some(period) => {
+                self.text(period.kind)? == "space" || self.text(period.unit)? == "bytes"
+            }
+            None => false,
+        };
+        profile.interval_bytes = if by_space && self.period > 0 { self.period as f64 } else { 1.0 };
+        if !by_space || self.period <= 0 {
+            profile
+                .notes
+                .push("the snapshot does not say how it was sampled: taken as exact".to_owned());
+        }
+        Ok(())
+    }
+
+    fn locations(
+        &self,
+        profile: &mut Profile,
+        mapping_index: &HashMap<u64, u32>,
+    ) -> Result<Ids, ParseError> {
+        let functions = Ids::of(self.functions.iter().map(|function| function.id));
+        let mut frames: HashMap<(u64, i64), Arc<Frame>> = HashMap::new();
+        profile.locations.reserve(self.locations.len());
+        for location in &self.locations {
+            let mut lines = Vec::with_capacity(location.line.len());
+            for line in &location.line {
+                let key = (line.function_id, line.line);
+                if let Some(frame) = frames.get(&key) {
+                    lines.push(Arc::clone(frame));
+                    continue;
+                }
+                let function = functions
+                    .find(line.function_id)
+                    .map(|index| &self.functions[index as usize])
+                    .ok_or_else(|| {
+                        broken(format!("location {}: names an unknown function", location.id))
+                    })?;
+                let frame = Arc::new(Frame::named(
+                    self.text(function.name)?,
+                    self.text(function.filename)?,
+                    u32::try_from(line.line).unwrap_or(0),
+                ));
+                frames.insert(key, Arc::clone(&frame));
+                lines.push(frame);
+            }
+            profile.locations.push(Location {
+                address: location.address,
+                mapping: mapping_index.get(&location.mapping_id).copied(),
+                frames: lines,
+            });
+        }
+        Ok(Ids::of(self.locations.iter().map(|location| location.id)))
+    }
+}
+
+/// Identifier to index. Writers count from 1, so most files need no table.
+enum Ids {
+    Counted(u64),
+    Table(HashMap<u64, u32>),
+}
+
+impl Ids {
+    fn of(ids: impl ExactSizeIterator<Item = u64> + Clone) -> Self {
+        if ids.clone().zip(1..).all(|(id, expected)| id == expected) {
+            return Self::Counted(ids.len() as u64);
+        }
+        Self::Table(ids.zip(0..).collect())
+    }
+
+    fn find(&self, id: u64) -> Option<u32> {
+        match self {
+            Self::Counted(count) => (1..=*count).contains(&id).then(|| (id - 1) as u32),
+            Self::Table(table) => table.get(&id).copied(),
+        }
+    }
+}
+
+/// Which value is what, and which label.
+struct Columns {
+    live_bytes: usize,
+    live_objects: Option<usize>,
+    alloc_bytes: Option<usize>,
+    alloc_objects: Option<usize>,
+    live_samples: Option<i64>,
+    alloc_samples: Option<i64>,
+}
+
+impl Columns {
+    fn of(parts: &Parts) -> Result<Self, ParseError> {
+        let mut names = Vec::with_capacity(parts.sample_types.len());
+        for column in &parts.sample_types {
+            names.push(parts.text(column.kind)?);
+        }
+        let find = |wanted: &[&str]| {
+            wanted.iter().find_map(|name| names.iter().position(|column| column == name))
+        };
+        let label = |name: &str| {
+            parts.strings.iter().position(|text| text == name).map(|index| index as i64)
+        };
+        let Some(live_bytes) = find(LIVE_BYTES) else {
+            let has = if names.is_empty() {
+                "no columns".to_owned()
+            } else {
+                format!("the columns `{}`", names.join("`, `"))
+            };
+            let cure = "fetch the heap profile, such as /debug/pprof/heap";
+            return Err(ParseError::NotHeap { has, cure });
+        };
+        Ok(Self {
+            live_bytes,
+            live_objects: find(LIVE_OBJECTS),
+            alloc_bytes: find(ALLOC_BYTES),
+            alloc_objects: find(ALLOC_OBJECTS),
+            live_samples: label("inuse_samples"),
+            alloc_samples: label("alloc_samples"),
+        })
+    }
+
+    fn cell(&self, sample: &Sample, number: usize) -> Result<Cell, ParseError> {
+        let value = |column: usize| match sample.value.get(column) {
+            Some(value) if *value >= 0 => Ok(*value as f64),
+            Some(value) => Err(broken(format!(
+                "sample {number}: the value {value} is below 0 (is it a difference of profiles?)"
+            ))),
+            None => Err(broken(format!(
+                "sample {number}: has {} values, and column {column} is missing",
+                sample.value.len()
+            ))),
+        };
+        // A writer that counts samples may leave the label out where there are none.
+        let label = |key: Option<i64>, bytes: Option<f64>| {
+            let key = key?;
+            match sample.label.iter().find(|label| label.key == key) {
+                Some(label) => (label.num >= 0).then_some(label.num as f64),
+                None => (bytes? == 0.0).then_some(0.0),
+            }
+        };
+        let live_bytes = value(self.live_bytes)?;
+        let alloc_bytes = self.alloc_bytes.map(value).transpose()?;
+        Ok(Cell {
+            live_bytes,
+            live_objects: self.live_objects.map_or(Ok(0.0), value)?,
+            alloc_bytes,
+            alloc_objects: self.alloc_objects.map(value).transpose()?,
+            live_samples: label(self.live_samples, Some(live_bytes)),
+            alloc_samples: label(self.alloc_samples, alloc_bytes),
+        })
+    }
+}
