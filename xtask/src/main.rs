@@ -1,2 +1,53 @@
-//! Stub.
-fn main() {}
+//! The project's own commands, in Rust, so that nothing but cargo has to be there:
+//! `cargo xtask setup | test | ci | tidy | bless | bench load`.
+//!
+//! Comes in: arguments. Goes out: words on the terminal and an exit code, 0 when all is well.
+//! Each command has a file or a folder of its own; this one only tells them apart.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
+
+mod bench;
+mod gate;
+mod paths;
+mod process;
+mod setup;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  setup        install what tests need and is missing (`setup bench`: what benches need, too)
+  test         everything: setup, tidy, format, lints, docs, deny, all tests
+  ci           the same with --locked, as a build machine wants it
+  tidy         the rules of the house, checked over the tree
+  bless        run the tests and accept what they print as the new golden files
+  bench load   `ebb load` beside wrk and oha; writes docs/benchmarks.md
+               [--pairs 9] [--seconds 4] [--seed 1] [--only wrk|oha]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["setup"] => setup::install(setup::Purpose::Test),
+        ["setup", "bench"] => setup::install(setup::Purpose::Bench),
+        ["test"] => gate::run(gate::Strictness::Local),
+        ["ci"] => gate::run(gate::Strictness::Locked),
+        ["tidy"] => tidy::run(),
+        ["bless"] => gate::bless(),
+        ["bench", "load", settings @ ..] => bench::load(settings),
+        ["target"] => bench::target::serve(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

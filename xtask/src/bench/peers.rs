@@ -1,0 +1,192 @@
+//! The generators that are compared: how each is called for the same load, and what it sends.
+//!
+//! Comes in: a URL, a number of connections, a time. Goes out: a command line, and the bytes of
+//! one request as the generator writes it, caught by a listener of our own. Running them in turn
+//! and judging the numbers is left to `compare`.
+
+use crate::{paths, process};
+use anyhow::{Context, Result, bail};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Connections that are kept open.
+pub(super) const CONNECTIONS: u32 = 64;
+
+/// A load generator.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Peer {
+    /// `ebb load`, its normal recording on.
+    Ebb,
+    /// Will Glozer's wrk, one thread.
+    Wrk,
+    /// hatoo's oha.
+    Oha,
+}
+
+impl Peer {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Peer::Ebb => "ebb",
+            Peer::Wrk => "wrk",
+            Peer::Oha => "oha",
+        }
+    }
+
+    /// The first line of `--version`, or its like.
+    pub(super) fn version(self) -> Result<String> {
+        let program = self.program()?;
+        let flag = if self == Peer::Wrk { "-v" } else { "--version" };
+        let line = process::version_line(&program.to_string_lossy(), flag);
+        // wrk adds a copyright after its version.
+        Ok(line.split(" [").next().unwrap_or(&line).to_owned())
+    }
+
+    fn program(self) -> Result<PathBuf> {
+        match self {
+            Peer::Ebb => Ok(paths::build_folder().join("release").join("ebb")),
+            Peer::Wrk | Peer::Oha => paths::find_program(self.name()).with_context(|| {
+                format!("`{}` is missing; `cargo xtask setup bench`", self.name())
+            }),
+        }
+    }
+
+    /// The command that loads `url` for `seconds`, on one core, with one thread, its output away.
+    pub(super) fn command(self, load: &Load<'_>, core: usize) -> Result<Command> {
+        let mut command = Command::new("taskset");
+        command.arg("-c").arg(core.to_string()).arg(self.program()?);
+        let seconds = format!("{}s", load.seconds);
+        let connections = load.connections.to_string();
+        match self {
+            Peer::Ebb => {
+                command.args(["load", load.url, "-c", &connections, "-d", &seconds, "-w", "1"]);
+                command.arg("--json").arg("--out").arg(load.out);
+            }
+            Peer::Wrk => {
+                command.args(["-t", "1", "-c", &connections, "-d", &seconds, load.url]);
+            }
+            Peer::Oha => {
+                command.args(["--no-tui", "-c", &connections, "-z", &seconds, load.url]);
+            }
+        }
+        for header in load.headers {
+            command.arg("-H").arg(header);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command)
+    }
+}
+
+/// One run of one generator.
+pub(super) struct Load<'a> {
+    pub(super) url: &'a str,
+    pub(super) seconds: u64,
+    pub(super) connections: u32,
+    /// Lines that the request has beyond what the generator sends by itself.
+    pub(super) headers: &'a [String],
+    /// A folder that does not exist yet, for what `ebb` records.
+    pub(super) out: &'a std::path::Path,
+}
+
+/// One request as a peer sends it, its port masked: every peer meets another one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Request {
+    pub(super) text: String,
+}
+
+impl Request {
+    /// The header lines that a bare request (a start line and `Host`) has not.
+    pub(super) fn headers(&self) -> Vec<String> {
+        let lines = self.text.split("\r\n").skip(1).filter(|line| !line.is_empty());
+        lines.filter(|line| !is_host(line)).map(str::to_owned).collect()
+    }
+
+    /// Whether both say the same in the same bytes; or else in the same lines, whatever their
+    /// order and the case of their names; or neither.
+    pub(super) fn likeness(&self, other: &Request) -> &'static str {
+        let lines = |request: &Request| {
+            let mut lines: Vec<String> =
+                request.text.split("\r\n").map(str::to_ascii_lowercase).collect();
+            lines.sort();
+            lines
+        };
+        match () {
+            () if self.text == other.text => "identical bytes",
+            () if lines(self) == lines(other) => "same lines and length",
+            () => "DIFFERENT requests",
+        }
+    }
+}
+
+fn is_host(line: &str) -> bool {
+    line.to_ascii_lowercase().starts_with("host:")
+}
+
+/// Runs a peer for a moment against a listener of our own and returns the first request it sends.
+///
+/// # Errors
+/// When the peer does not start, or connects to nothing.
+pub(super) fn request_of(peer: Peer, headers: &[String], core: usize) -> Result<Request> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("listening on 127.0.0.1")?;
+    let address = listener.local_addr()?;
+    let url = format!("http://{address}/");
+    let folder = super::Scratch::new("request")?;
+    let out = folder.path.join("run");
+    let load = Load { url: &url, seconds: 1, connections: 1, headers, out: &out };
+    let caught = std::thread::spawn(move || catch(&listener));
+    // The listener answers one request and goes; what the peer says to that is its own business.
+    let status = peer.command(&load, core)?.status().context("the peer")?;
+    // A peer that never connected leaves the listener waiting: this connection ends that.
+    drop(std::net::TcpStream::connect(address));
+    let text = caught.join().map_err(|_| anyhow::anyhow!("the listener panicked"))??;
+    if text.is_empty() {
+        bail!("`{}` sent no request ({status})", peer.name());
+    }
+    Ok(Request { text: text.replace(&address.port().to_string(), "PORT") })
+}
+
+/// Reads the first request that comes and answers it and what follows until the peer goes.
+fn catch(listener: &TcpListener) -> Result<String> {
+    let mut first = String::new();
+    let (mut stream, _) = listener.accept().context("accept")?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut buffer = [0; 4096];
+    let mut head = Vec::new();
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        head.extend_from_slice(&buffer[..read]);
+        if head.ends_with(b"\r\n\r\n") {
+            if first.is_empty() {
+                first = String::from_utf8_lossy(&head).into_owned();
+            }
+            head.clear();
+            if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+                break;
+            }
+        }
+    }
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str) -> Request {
+        Request { text: text.to_owned() }
+    }
+
+    #[test]
+    fn likeness_is_told_by_bytes_then_by_lines() {
+        let bare = request("GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n");
+        for (other, expected) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n", "identical bytes"),
+            ("GET / HTTP/1.1\r\naccept: */*\r\nhost: a\r\n\r\n", "same lines and length"),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "DIFFERENT requests"),
+        ] {
+            assert_eq!(bare.likeness(&request(other)), expected);
+        }
+        assert_eq!(bare.headers(), ["Accept: */*"]);
+    }
+}

@@ -1,0 +1,115 @@
+//! Pure modules: values in, values out. No runtime, no clock, no file, no socket.
+//!
+//! Comes in: one source. Goes out: a finding for each path a pure module names that leads outside
+//! (`tokio`, `std::fs`, `std::time::Instant`), or into a module of its own crate that is not pure.
+//! Which modules are pure stands in the table below. Their tests may read files.
+
+use super::Finding;
+use super::source::Source;
+
+/// The pure modules by crate; `*` is all of it, the crate's root included.
+const PURE: [(&str, &[&str]); 4] = [
+    ("record", &["*"]),
+    ("reports", &["*"]),
+    (
+        "loadgen",
+        &[
+            "scenario",
+            "plan",
+            "schedule",
+            "check",
+            "sample",
+            "recorder",
+            "aggregate",
+            "summary",
+            "threshold",
+        ],
+    ),
+    (
+        "profiler",
+        &["parse", "profile", "frame", "site", "kind", "diff", "series", "trend", "verdict"],
+    ),
+];
+
+/// What a pure module does not name: paths by their first parts.
+const OUTSIDE: [&[&str]; 11] = [
+    &["tokio"],
+    &["hyper"],
+    &["rustix"],
+    &["libc"],
+    &["std", "fs"],
+    &["std", "net"],
+    &["std", "process"],
+    &["std", "thread"],
+    &["std", "env"],
+    &["std", "time", "Instant"],
+    &["std", "time", "SystemTime"],
+];
+
+/// Checks what a pure module names.
+pub(super) fn check(source: &Source, findings: &mut Vec<Finding>) {
+    let Some(modules) = pure_modules(source.folder()) else { return };
+    let is_pure = |module: &str| modules.contains(&"*") || modules.contains(&module);
+    if !source.path.contains("/src/") || !source.module().map_or(is_pure("*"), is_pure) {
+        return;
+    }
+    for path in source.named_paths().iter().filter(|path| !path.in_test) {
+        let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
+        let inward = matches!(segments.as_slice(), ["crate", module, ..] if is_module(module)
+            && !is_pure(module));
+        if inward || OUTSIDE.iter().any(|outside| segments.starts_with(outside)) {
+            let what = format!("pure module names `{}`", segments.join("::"));
+            let cure = "let the caller do it and hand in the value";
+            findings.push(Finding::new(&source.path, path.line, what, cure));
+        }
+    }
+}
+
+fn pure_modules(folder: &str) -> Option<&'static [&'static str]> {
+    PURE.iter().find(|(name, _)| *name == folder).map(|(_, modules)| *modules)
+}
+
+/// In a path, a module is small; types and constants at the crate's root are not.
+fn is_module(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::findings_of;
+
+    fn count(path: &str, text: &str) -> usize {
+        findings_of(&[(path, text)], |sources, out| check(&sources[0], out)).len()
+    }
+
+    #[test]
+    fn a_way_out_is_found() {
+        for (path, text) in [
+            ("record/src/lib.rs", "use tokio::sync::mpsc;"),
+            ("record/src/state.rs", "use std::time::{Duration, Instant};"),
+            ("loadgen/src/plan.rs", "fn a() { std::fs::read(b); }"),
+            ("loadgen/src/plan/deep.rs", "use std::net::TcpStream;"),
+            ("loadgen/src/schedule.rs", "use crate::engine::Engine;"),
+            ("profiler/src/site.rs", "fn a() { let b = std::time::SystemTime::now(); }"),
+            ("reports/src/html.rs", "use std::fs;"),
+        ] {
+            assert_eq!(count(path, text), 1, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn edges_and_tests_may_go_out() {
+        for (path, text) in [
+            ("record/src/state.rs", "use std::time::Duration; use crate::event::Event;"),
+            ("loadgen/src/engine.rs", "use tokio::net::TcpStream; use crate::plan::Plan;"),
+            ("loadgen/src/schedule.rs", "use crate::plan::Plan; use crate::Faults;"),
+            ("profiler/src/source/http.rs", "use std::fs;"),
+            ("profiler/src/parse/pprof.rs", "#[cfg(test)] mod tests { use std::fs; }"),
+            ("reports/tests/golden.rs", "use std::fs;"),
+            ("server/src/hub.rs", "use tokio::sync::mpsc;"),
+        ] {
+            assert_eq!(count(path, text), 0, "{path}: {text}");
+        }
+    }
+}
