@@ -12,6 +12,7 @@ mod table;
 use crate::figures;
 use crate::finding::{self, Finding, Tone};
 use ebbtide_record::{State, Verdict};
+pub(crate) use load::plain_value;
 use std::fmt::Write as _;
 use table::{Paint, clean};
 

@@ -1,0 +1,157 @@
+//! The top of the page: what was run, what was found, and the few figures one looks for first.
+
+use super::markup::{escaped, list};
+use crate::figures;
+use crate::finding::{self, Finding};
+use ebbtide_record::State;
+use std::fmt::Write as _;
+
+pub(super) fn section(state: &State) -> String {
+    let mut out = head(state);
+    out.push_str("<main>\n");
+    for (place, finding) in finding::findings(state).iter().enumerate() {
+        out.push_str(&banner(finding, place > 0));
+    }
+    out.push_str(&tiles(state));
+    out
+}
+
+fn head(state: &State) -> String {
+    let started = state.started.clone().unwrap_or_default();
+    let mut facts = Vec::new();
+    if started.at_unix_ms > 0 {
+        facts.push(utc(started.at_unix_ms));
+    }
+    facts.push(figures::duration(state.now_ms as f64));
+    if !started.base.is_empty() {
+        facts.push(started.base.clone());
+    }
+    facts.push(format!("seed {}", started.seed));
+    format!(
+        "<header>\n<p class=\"brand\">Ebbtide {}</p>\n<h1>{}</h1>\n<p class=\"facts\">{}</p>\n</header>\n",
+        escaped(&started.version),
+        escaped(&started.name),
+        escaped(&facts.join(" · "))
+    )
+}
+
+fn banner(finding: &Finding, minor: bool) -> String {
+    format!(
+        "<section class=\"banner {}{}\">\n<div class=\"word\">{}</div>\n<p class=\"says\">{}</p>\n{}</section>\n",
+        finding.tone.key(),
+        if minor { " minor" } else { "" },
+        escaped(&finding.word),
+        escaped(&finding.sentence),
+        list(&finding.notes)
+    )
+}
+
+fn tiles(state: &State) -> String {
+    let mut tiles: Vec<(&str, String, String)> = Vec::new();
+    let totals = &state.totals;
+    if totals.requests > 0 {
+        let seconds = totals.duration_ms / 1_000.0;
+        let rate = if seconds > 0.0 { totals.requests as f64 / seconds } else { 0.0 };
+        tiles.push((
+            "Exchanges",
+            figures::count(totals.requests),
+            format!("{}/s under load", figures::number(rate)),
+        ));
+        let share = totals.failed as f64 / totals.requests as f64;
+        tiles.push(("Failed", figures::count(totals.failed), figures::percent(share)));
+    }
+    let latency = ["http_req_duration", "ws_msg_rtt"]
+        .iter()
+        .find_map(|name| state.metrics.get(*name).map(|metric| (*name, metric)));
+    if let Some((name, metric)) = latency
+        && let (Some(p99), Some(median)) = (metric.value("p(99)"), metric.value("med"))
+    {
+        let protocol = if name.starts_with("http") { "HTTP p99" } else { "Message p99" };
+        tiles.push((protocol, figures::millis(p99), format!("median {}", figures::millis(median))));
+    }
+    tiles.extend(memory_tiles(state));
+    if tiles.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("<dl class=\"tiles\">\n");
+    for (name, value, more) in tiles {
+        let _ = writeln!(
+            out,
+            "<div><dt>{}</dt><dd>{} <small>{}</small></dd></div>",
+            escaped(name),
+            escaped(&value),
+            escaped(&more)
+        );
+    }
+    out.push_str("</dl>\n");
+    out
+}
+
+fn memory_tiles(state: &State) -> Vec<(&'static str, String, String)> {
+    let mut tiles = Vec::new();
+    if let (Some(first), Some(last)) = (state.snapshots.first(), state.snapshots.last())
+        && state.snapshots.len() > 1
+    {
+        let (from, to) = (first.value.live_bytes as f64, last.value.live_bytes as f64);
+        tiles.push((
+            "Live heap",
+            figures::bytes_change(to - from),
+            format!("{} to {}", figures::bytes(from), figures::bytes(to)),
+        ));
+    }
+    let rss: Vec<_> = state.points.iter().filter_map(|point| point.value.rss_bytes).collect();
+    if let (Some(first), Some(last)) = (rss.first(), rss.last())
+        && rss.len() > 1
+    {
+        let (from, to) = (*first as f64, *last as f64);
+        tiles.push((
+            "RSS",
+            figures::bytes_change(to - from),
+            format!("{} to {}", figures::bytes(from), figures::bytes(to)),
+        ));
+    }
+    if let Some(bytes) = state.memory.detectable_bytes_per_op {
+        tiles.push(("Detectable growth", figures::bytes(bytes), "per operation".to_owned()));
+    }
+    tiles
+}
+
+/// Unix milliseconds as `2026-01-01 00:00:00 UTC`, by the civil calendar (days to date after
+/// H. Hinnant, "chrono-compatible low-level date algorithms").
+fn utc(unix_ms: u64) -> String {
+    let seconds = unix_ms / 1_000;
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        rest / 3_600,
+        rest % 3_600 / 60,
+        rest % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let table = [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_827_696_000, "2000-02-29 12:34:56 UTC"),
+            (1_767_225_599_999, "2025-12-31 23:59:59 UTC"),
+            (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
+        ];
+        for (ms, expected) in table {
+            assert_eq!(utc(ms), expected);
+        }
+    }
+}
