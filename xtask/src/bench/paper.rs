@@ -16,7 +16,8 @@ const GOALS: [(&str, f64, Option<f64>); 2] = [("wrk", 0.85, Some(1.1)), ("oha", 
 /// The whole paper.
 pub(super) fn write(settings: &Settings, comparisons: &[Comparison]) -> Result<String> {
     let mut text = String::from(
-        "# Benchmarks\n\nWritten by `cargo xtask bench load`; run it again rather than edit this.\n",
+        "# Benchmarks\n\n\
+         Written by `cargo xtask bench load`; run it again rather than edit this.\n",
     );
     write!(
         text,
@@ -31,7 +32,8 @@ pub(super) fn write(settings: &Settings, comparisons: &[Comparison]) -> Result<S
         settings.seconds, settings.pairs, settings.seed
     )?;
     text.push_str(
-        "| peer | CPU per request, ebb | peer | ratio | goal | requests/s, ebb | peer | ratio | goal |\n\
+        "| peer | CPU per request, ebb | peer | ratio | goal \
+         | requests/s, ebb | peer | ratio | goal |\n\
          |---|---|---|---|---|---|---|---|---|\n",
     );
     for comparison in comparisons {

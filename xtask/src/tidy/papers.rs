@@ -135,7 +135,8 @@ impl CodeMap {
 mod tests {
     use super::*;
 
-    const MAP: &str = "# A\n## Code map\n### `a/`\nWords on `it`.\n- `one`, `two`: what they `do`.\n\
+    const MAP: &str = "# A\n## Code map\n\
+                       ### `a/`\nWords on `it`.\n- `one`, `two`: what they `do`.\n\
                        ### The rest\n- `docs/`: words.\n## Invariants\n- `three`: no.\n";
 
     fn findings(files: &[(&str, &str)]) -> Vec<String> {

@@ -11,7 +11,7 @@ use std::path::Path;
 const EVERYWHERE: [&str; 8] =
     ["/", "/home", "/mnt", "/opt", "/srv", "/tmp", "/usr/src", "/var/tmp"];
 
-/// Settings by which a file binds a build to one registry: (how the path ends, what it may not say).
+/// Settings that bind a build to one registry: (how the path ends, what it may not say).
 const REGISTRY_SETTINGS: [(&str, &str); 5] = [
     ("package-lock.json", "\"resolved\""),
     (".npmrc", "registry="),

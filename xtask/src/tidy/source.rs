@@ -304,8 +304,9 @@ fn flatten(stream: TokenStream, depth: usize, tokens: &mut Vec<Token>) {
 
 /// `[doc = "..."]`, which is what a documentation comment turns into.
 fn is_documentation(group: &proc_macro2::Group) -> bool {
+    let first = group.stream().into_iter().next();
     group.delimiter() == Delimiter::Bracket
-        && matches!(group.stream().into_iter().next(), Some(TokenTree::Ident(word)) if word == "doc")
+        && matches!(first, Some(TokenTree::Ident(word)) if word == "doc")
 }
 
 fn drop_attribute_marks(tokens: &mut Vec<Token>) {
@@ -338,7 +339,8 @@ mod tests {
     fn documentation_is_no_code_and_tests_are_told_apart() {
         let source = parse(
             "//! Head.\n/// Doc.\nfn a() {}\n#[cfg(test)]\nmod tests {\n fn b() {}\n}\n\
-             #[cfg(not(test))]\nfn c() {}\n#[tokio::test]\n#[expect(x)]\nasync fn d() {}\nfn e() {}\n",
+             #[cfg(not(test))]\nfn c() {}\n#[tokio::test]\n#[expect(x)]\nasync fn d() {}\n\
+             fn e() {}\n",
         );
         let functions: Vec<(&str, bool)> = source
             .tokens

@@ -41,6 +41,8 @@ pub(super) fn check(source: &Source, findings: &mut Vec<Finding>) {
         let line = three[1].line;
         match keyword {
             "mod" => check_module(&source.path, line, name, findings),
+            // The name of an associated type is the trait's choice, which is seldom ours.
+            "type" if three[0].depth > 0 => {}
             "struct" | "enum" | "trait" | "type" | "union" => {
                 check_type(&source.path, line, name, findings);
             }
@@ -109,6 +111,7 @@ mod tests {
             "struct Database; struct Information; struct Scripted;",
             "fn get() {} fn target_of() {} fn widget_a() {}",
             "use tokio::runtime::Handle; use x::EventData;",
+            "impl Body for A { type Data = Bytes; }",
             "fn a() { let helpers = map.get_mut(\"SessionManager\"); }",
         ] {
             assert_eq!(count("a/src/b.rs", text), 0, "{text}");
