@@ -7,6 +7,8 @@
 
 mod hash;
 
+pub mod source;
+
 pub mod parse;
 pub mod profile;
 
