@@ -69,3 +69,17 @@ impl fmt::Display for Faults {
         Ok(())
     }
 }
+
+/// How alike two names must be (Jaro-Winkler) to be offered as a cure.
+const LIKENESS_MIN: f64 = 0.75;
+
+/// ` (did you mean ...?)` for the known name that is most like `name`; empty when none is.
+#[must_use]
+pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    known
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, candidate)| format!(" (did you mean `{candidate}`?)"))
+        .unwrap_or_default()
+}

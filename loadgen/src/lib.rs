@@ -9,6 +9,7 @@ pub mod fault;
 pub mod hlog;
 pub mod plan;
 pub mod scenario;
+pub mod stamp;
 pub mod template;
 pub mod threshold;
 pub mod totals;
@@ -18,13 +19,3 @@ pub use fault::{Fault, Faults};
 pub use plan::{Plan, Quick};
 pub use scenario::Scenario;
 pub use totals::Totals;
-
-impl Scenario {
-    /// Reads a scenario; `file` is the name that faults carry.
-    ///
-    /// # Errors
-    /// All faults of the text.
-    pub fn parse(_text: &str, file: &str) -> Result<Self, Faults> {
-        Ok(Self { file: file.to_owned(), ..Self::default() })
-    }
-}

@@ -5,6 +5,12 @@
 //! line and its cure. Files that it names, and the base URL of a target that ebb starts, are
 //! left to the caller; what the load amounts to in bytes and time is left to [`crate::plan`].
 
+mod document;
+mod flow;
+mod reader;
+pub(crate) mod step;
+pub mod units;
+
 use crate::template::Template;
 use ebbtide_record::{Kind, Verdict};
 use serde::Serialize;

@@ -1,13 +1,197 @@
 //! Thresholds in k6's grammar: conditions on the summary that decide the exit code. Pure.
 //!
 //! In: conditions as written, metrics as measured. Out: the conditions that failed, and a mark
-//! on each metric. When they are judged is left to the caller.
+//! on each metric. When they are judged is left to the caller. A condition on a metric that was
+//! never measured holds, as in k6.
 
+use crate::fault::did_you_mean;
 use crate::scenario::ThresholdText;
-use ebbtide_record::Metrics;
+use ebbtide_record::metric::ThresholdResult;
+use ebbtide_record::{Metric, MetricType, Metrics};
+
+use MetricType::{Counter, Gauge, Rate, Trend};
+
+/// All metrics there are, with their types.
+pub const METRICS: [(&str, MetricType); 36] = [
+    ("http_reqs", Counter),
+    ("http_req_failed", Rate),
+    ("http_req_duration", Trend),
+    ("http_req_latency", Trend),
+    ("http_req_blocked", Trend),
+    ("http_req_connecting", Trend),
+    ("http_req_tls_handshaking", Trend),
+    ("http_req_sending", Trend),
+    ("http_req_waiting", Trend),
+    ("http_req_receiving", Trend),
+    ("iterations", Counter),
+    ("iteration_duration", Trend),
+    ("iteration_latency", Trend),
+    ("dropped_iterations", Counter),
+    ("interrupted_iterations", Counter),
+    ("vus", Gauge),
+    ("vus_max", Gauge),
+    ("checks", Rate),
+    ("data_sent", Counter),
+    ("data_received", Counter),
+    ("ws_connecting", Trend),
+    ("ws_connect_failed", Rate),
+    ("ws_sessions", Counter),
+    ("ws_session_duration", Trend),
+    ("ws_msgs_sent", Counter),
+    ("ws_msgs_received", Counter),
+    ("ws_msg_rtt", Trend),
+    ("ws_msg_wait", Trend),
+    ("ws_msg_failed", Rate),
+    ("ws_ping", Trend),
+    ("ws_closing", Trend),
+    ("delivery_latency", Trend),
+    ("delivery_reach", Rate),
+    ("disconnects", Counter),
+    ("late_start", Trend),
+    ("generator_threads", Gauge),
+];
+
+/// Operators, longest first.
+const OPERATORS: [&str; 7] = ["<=", ">=", "===", "==", "!=", "<", ">"];
+
+/// A condition, parsed.
+#[derive(Clone, Debug, PartialEq)]
+struct Condition {
+    key: String,
+    operator: &'static str,
+    bound: f64,
+}
+
+/// Metric and tags of `name{tag:value,tag:value}`.
+///
+/// # Errors
+/// What is wrong with the braces or the pairs.
+pub fn split_metric(metric: &str) -> Result<(&str, Vec<(String, String)>), String> {
+    let Some((name, rest)) = metric.split_once('{') else {
+        return Ok((metric, Vec::new()));
+    };
+    let inner = rest
+        .strip_suffix('}')
+        .ok_or_else(|| format!("`{metric}` does not end in `}}` (write `{name}{{name:login}}`)"))?;
+    let mut tags = Vec::new();
+    for pair in inner.split(',').filter(|pair| !pair.trim().is_empty()) {
+        let (tag, value) = pair
+            .split_once(':')
+            .ok_or_else(|| format!("`{pair}` is not a tag (write `name:value`)"))?;
+        tags.push((tag.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned()));
+    }
+    Ok((name, tags))
+}
+
+/// Checks the name of a metric and its tags.
+///
+/// # Errors
+/// What is wrong, with its cure.
+pub fn check_metric(metric: &str) -> Result<(), String> {
+    let (name, _) = split_metric(metric)?;
+    if METRICS.iter().any(|(known, _)| *known == name) {
+        return Ok(());
+    }
+    let hint = did_you_mean(name, METRICS.iter().map(|(known, _)| *known));
+    Err(format!("unknown metric `{name}`{hint}"))
+}
+
+/// Checks a condition against the type of its metric.
+///
+/// # Errors
+/// What is wrong, with its cure.
+pub fn check_expression(metric: &str, expression: &str) -> Result<(), String> {
+    let condition = parse(expression)?;
+    let (name, _) = split_metric(metric)?;
+    let Some((_, metric_type)) = METRICS.iter().find(|(known, _)| *known == name) else {
+        return check_metric(metric);
+    };
+    let allowed: &[&str] = match metric_type {
+        Counter => &["count", "rate"],
+        Gauge => &["value"],
+        Rate => &["rate"],
+        Trend => &["avg", "min", "med", "max", "p(N)", "count"],
+    };
+    let key = if condition.key.starts_with("p(") { "p(N)" } else { condition.key.as_str() };
+    if allowed.contains(&key) {
+        return Ok(());
+    }
+    let words: Vec<String> = allowed.iter().map(|word| format!("`{word}`")).collect();
+    Err(format!("`{}` is no value of `{name}` (it has {})", condition.key, words.join(", ")))
+}
+
+fn parse(expression: &str) -> Result<Condition, String> {
+    let bad = |why: &str| {
+        format!("`{expression}` is not a condition: {why} (write `p(99) < 250` or `rate > 0.99`)")
+    };
+    let (operator, at) = OPERATORS
+        .iter()
+        .filter_map(|operator| Some((*operator, expression.find(operator)?)))
+        .min_by_key(|(operator, at)| (*at, usize::MAX - operator.len()))
+        .ok_or_else(|| bad("it has no operator"))?;
+    let key: String = expression[..at].split_whitespace().collect();
+    let bound = expression[at + operator.len()..].trim();
+    let bound: f64 = bound.parse().map_err(|_| bad("its right side is not a number"))?;
+    let known = ["avg", "min", "med", "max", "count", "rate", "value"].contains(&key.as_str());
+    if !known && percentile(&key).is_none() {
+        return Err(bad("its left side is not a value"));
+    }
+    Ok(Condition { key, operator, bound })
+}
+
+/// The percentile of `p(99.9)`.
+#[must_use]
+pub fn percentile(key: &str) -> Option<f64> {
+    let inner = key.strip_prefix("p(")?.strip_suffix(')')?;
+    inner.parse::<f64>().ok().filter(|value| (0.0..=100.0).contains(value))
+}
+
+/// Percentiles that the conditions ask for, with the metric they ask it of.
+pub(crate) fn percentiles(thresholds: &[ThresholdText]) -> Vec<(String, f64)> {
+    let asked = thresholds.iter().filter_map(|threshold| {
+        let key = parse(&threshold.expression).ok()?.key;
+        Some((threshold.metric.clone(), percentile(&key)?))
+    });
+    asked.collect()
+}
 
 /// Judges all thresholds, marks them on the metrics, and gives those that failed, as
 /// `metric: expression`.
-pub fn judge(_thresholds: &[ThresholdText], _metrics: &mut Metrics) -> Vec<String> {
-    Vec::new()
+pub fn judge(thresholds: &[ThresholdText], metrics: &mut Metrics) -> Vec<String> {
+    let mut failed = Vec::new();
+    for threshold in thresholds {
+        let Ok(condition) = parse(&threshold.expression) else { continue };
+        let Some(metric) = metrics.get_mut(&threshold.metric) else { continue };
+        let ok = holds(&condition, metric);
+        metric.thresholds.insert(threshold.expression.clone(), ThresholdResult { ok });
+        if !ok {
+            failed.push(format!("{}: {}", threshold.metric, threshold.expression));
+        }
+    }
+    failed
+}
+
+fn holds(condition: &Condition, metric: &Metric) -> bool {
+    let Some(value) = metric.value(&condition.key).or_else(|| by_percentile(condition, metric))
+    else {
+        return true;
+    };
+    match condition.operator {
+        "<" => value < condition.bound,
+        "<=" => value <= condition.bound,
+        ">" => value > condition.bound,
+        ">=" => value >= condition.bound,
+        "!=" => value != condition.bound,
+        _ => value == condition.bound,
+    }
+}
+
+/// `p(99.0)` and `p(99)` are one.
+fn by_percentile(condition: &Condition, metric: &Metric) -> Option<f64> {
+    let wanted = percentile(&condition.key)?;
+    metric
+        .values
+        .iter()
+        .find(|(key, _)| percentile(key).is_some_and(|found| found == wanted))
+        .map(|(_, value)| *value)
 }

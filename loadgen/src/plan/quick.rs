@@ -1,0 +1,196 @@
+//! The plan of `ebb load URL`: one flow named `load` with one step. Pure.
+//!
+//! In: a [`Quick`] order. Out: a [`Plan`], by way of the scenario that says the same.
+
+use super::{Address, Plan};
+use crate::fault::{Fault, Faults};
+use crate::scenario::{
+    ConnectStep, Executor, Expectation, Flow, HttpStep, Scenario, SendStep, Step, Verb, VuPool,
+};
+use crate::template::Template;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use url::Url;
+
+/// Time limit of a quick load that counts requests: a day, so that the count decides.
+const COUNTED_MAX: Duration = Duration::from_secs(86_400);
+
+/// Arrivals that may wait for a free connection.
+const QUEUE: u32 = 10_000;
+
+/// What `ebb load URL` asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quick {
+    /// `http://host:port/path` or `ws://host:port/path`.
+    pub url: String,
+    /// Connections, each with one exchange at a time.
+    pub connections: u32,
+    /// How long.
+    pub duration: Duration,
+    /// So many requests instead of a duration.
+    pub requests: Option<u64>,
+    /// Requests per second in the open model; none for the closed model.
+    pub rate: Option<f64>,
+    /// HTTP method.
+    pub method: String,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// Body, or for `ws://` the message.
+    pub body: Vec<u8>,
+    /// Time limit of one exchange.
+    pub timeout: Duration,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+impl Default for Quick {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            connections: 10,
+            duration: Duration::from_secs(10),
+            requests: None,
+            rate: None,
+            method: "GET".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout: crate::scenario::step::TIMEOUT_DEFAULT,
+            seed: crate::scenario::SEED_DEFAULT,
+        }
+    }
+}
+
+impl Plan {
+    /// The plan of `ebb load URL`: one flow named `load` with one step.
+    ///
+    /// # Errors
+    /// Faults of the URL, the method, the headers, the body and the counts.
+    pub fn quick(quick: &Quick) -> Result<Self, Faults> {
+        let mut list = Vec::new();
+        let mut fault = |path: &str, what: String| {
+            let path = path.to_owned();
+            list.push(Fault { file: String::new(), line: 0, path, what });
+        };
+        if let Err(what) = Address::parse(&quick.url) {
+            fault("url", what);
+        }
+        if quick.connections == 0 {
+            fault("connections", "0 connections do nothing (write `--connections 10`)".to_owned());
+        }
+        if http::Method::from_bytes(quick.method.as_bytes()).is_err() {
+            fault("method", format!("`{}` is not an HTTP method (write `GET`)", quick.method));
+        }
+        if quick.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+            fault("rate", "a rate must be above 0 (leave it out for the closed model)".to_owned());
+        }
+        for (name, value) in &quick.headers {
+            let good = http::HeaderName::from_bytes(name.as_bytes()).is_ok()
+                && http::HeaderValue::from_str(value).is_ok();
+            if !good {
+                fault("header", format!("`{name}: {value}` is not a header (write `name: value`)"));
+            }
+        }
+        let body = String::from_utf8(quick.body.clone());
+        if body.is_err() {
+            fault("body", "the body is not UTF-8 text, which is all it may be so far".to_owned());
+        }
+        if !list.is_empty() {
+            return Err(Faults { list });
+        }
+        let scenario = scenario(quick, &body.unwrap_or_default());
+        let root = root_of(&quick.url);
+        let mut plan = Self::resolve(&scenario, &root)?;
+        quick.url.clone_into(&mut plan.base);
+        Ok(plan)
+    }
+}
+
+/// The URL without its path and query.
+fn root_of(url: &str) -> String {
+    let Ok(mut root) = Url::parse(url) else { return url.to_owned() };
+    root.set_path("");
+    root.set_query(None);
+    root.set_fragment(None);
+    root.to_string()
+}
+
+fn scenario(quick: &Quick, body: &str) -> Scenario {
+    let flow = Flow {
+        executor: executor(quick),
+        start_time: Duration::ZERO,
+        // What is in flight at the end is one exchange per connection, bounded by its time limit.
+        graceful_stop: Duration::ZERO,
+        tags: BTreeMap::new(),
+        per_iteration: false,
+        steps: steps(quick, body),
+        line: 0,
+    };
+    Scenario {
+        name: quick.url.clone(),
+        seed: quick.seed,
+        flows: BTreeMap::from([("load".to_owned(), flow)]),
+        ..Scenario::default()
+    }
+}
+
+fn executor(quick: &Quick) -> Executor {
+    let vus = quick.connections;
+    match (quick.rate, quick.requests) {
+        (Some(rate), requests) => Executor::ConstantArrivalRate {
+            rate,
+            time_unit: Duration::from_secs(1),
+            duration: requests.map_or(quick.duration, |requests| {
+                Duration::from_secs_f64((requests as f64 / rate).min(COUNTED_MAX.as_secs_f64()))
+            }),
+            pool: VuPool { pre_allocated: vus, max: vus, queue: QUEUE },
+        },
+        (None, Some(iterations)) => {
+            Executor::SharedIterations { vus, iterations, max_duration: COUNTED_MAX }
+        }
+        (None, None) => Executor::ConstantVus { vus, duration: quick.duration },
+    }
+}
+
+fn steps(quick: &Quick, body: &str) -> Vec<Step> {
+    let url = Url::parse(&quick.url).ok();
+    let path = url.as_ref().map_or("/", |url| url.path());
+    let target = match url.as_ref().and_then(|url| url.query()) {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let headers: Vec<(String, Template)> = quick
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), Template::literal(value)))
+        .collect();
+    let step = |verb| Step { verb, name: None, tags: BTreeMap::new(), line: 0 };
+    if !quick.url.starts_with("ws:") {
+        return vec![step(Verb::Http(Box::new(HttpStep {
+            method: quick.method.to_uppercase(),
+            url: Template::literal(&target),
+            query: Vec::new(),
+            headers,
+            body: (!body.is_empty()).then(|| Template::literal(body)),
+            content_type: None,
+            timeout: quick.timeout,
+            checks: Vec::new(),
+            captures: Vec::new(),
+        })))];
+    }
+    let connect = ConnectStep {
+        url: Template::literal(&target),
+        socket: path.to_owned(),
+        headers,
+        protocols: Vec::new(),
+        timeout: quick.timeout,
+        per_iteration: false,
+    };
+    let send = SendStep {
+        on: None,
+        message: Template::literal(if body.is_empty() { "hello" } else { body }),
+        stamp: false,
+        expect: 0,
+        reply: Some(Expectation { contains: None, json: Vec::new(), within: quick.timeout }),
+    };
+    vec![step(Verb::Connect(Box::new(connect))), step(Verb::Send(Box::new(send)))]
+}
