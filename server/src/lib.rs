@@ -1,1 +1,34 @@
-//! Stub.
+//! The reference server: a real-time chat over plain WebSocket and REST, small enough to be read
+//! in an evening, with five leaks and other faults that can be switched on and off.
+//!
+//! In: a [`Config`]. Out: a listening [`Server`], driven to its end by [`Server::run`] or, in one
+//! step, by [`serve`]; and [`Faults`], the switches, which answer on the program's admin listener.
+//! Leaves to others: the process (arguments, signals, logging) and the heap (`ebbtide-probe`).
+//!
+//! The modules stand in the order in which a message meets them.
+
+mod app;
+mod config;
+mod disturbance;
+mod echo;
+mod fault;
+mod guarded;
+mod heartbeat;
+mod hub;
+mod message;
+mod metrics;
+mod page;
+mod problem;
+mod registry;
+mod request_log;
+mod rest;
+mod rooms;
+mod server;
+mod session;
+mod store;
+mod subscriber;
+mod upgrade;
+
+pub use config::{Config, Limits};
+pub use fault::{FAULTS, Fault, FaultError, Faults, Setting};
+pub use server::{ServeError, Server, serve};

@@ -1,0 +1,87 @@
+//! What the server is told when it starts, and the limits it keeps.
+//! In: values from the program's arguments. Out: [`Config`] and [`Limits`], with defaults that are
+//! right for one machine. Leaves to others: reading flags, environment and files.
+
+use crate::fault::Faults;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything the server is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name or address to listen on; loopback unless said.
+    pub host: String,
+    /// Port to listen on; 0 takes a free one, see [`crate::Server::local_addr`].
+    pub port: u16,
+    /// The switches of the faults; shared with who turns them while the server runs.
+    pub faults: Arc<Faults>,
+    /// Anonymous clients may chat. Without it every user needs an account, which this version
+    /// does not have: [`crate::Server::bind`] refuses.
+    pub open: bool,
+    /// Rooms that stay when nobody is in them. The first is the one a client enters unasked.
+    pub rooms: Vec<String>,
+    /// The bounds of everything.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 8080,
+            faults: Arc::default(),
+            open: true,
+            rooms: vec!["lobby".to_owned()],
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The bounds of everything a client can make the server keep or wait for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at one time; more are closed at once. A process has 20,000 open files on many
+    /// machines; some are needed for other things.
+    pub connections: usize,
+    /// Bytes of one WebSocket message that is taken; a longer one is answered with an error.
+    pub message_bytes: usize,
+    /// Bytes of one request body.
+    pub body_bytes: usize,
+    /// Bytes that may wait for one client. Who is slower is closed with code 1013.
+    pub queue_bytes: usize,
+    /// Rooms one client may be in.
+    pub rooms_per_client: usize,
+    /// Rooms at one time.
+    pub rooms: usize,
+    /// Messages kept of each room, in memory.
+    pub history: usize,
+    /// Request log entries kept.
+    pub log_entries: usize,
+    /// Time between two pings.
+    pub ping_every: Duration,
+    /// Silence after which a client counts as gone.
+    pub silence: Duration,
+    /// Time a client has to send a request's headers.
+    pub header_timeout: Duration,
+    /// Time the server waits for what is in flight when it stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 19_900,
+            message_bytes: 64 << 10,
+            body_bytes: 64 << 10,
+            queue_bytes: 1 << 20,
+            rooms_per_client: 16,
+            rooms: 4_096,
+            history: 128,
+            log_entries: 256,
+            ping_every: Duration::from_secs(25),
+            silence: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The WebSocket handshake of RFC 6455 section 4.2, and what must be let go of after it.
+//! In: a request. Out: the answer, and a task that runs the session.
+//! Leaves to others: the session itself.
+
+use crate::app::App;
+use crate::message::{self, USERNAME_BYTES};
+use crate::problem::Problem;
+use crate::session::{self, Arrival};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+/// Allocated per connection at once, and grown for long messages.
+const READ_BUFFER_BYTES: usize = 1_024;
+
+/// Messages are written together until there are so many bytes of them.
+const WRITE_BUFFER_BYTES: usize = 16 << 10;
+
+/// Times the limit of a message at which the connection ends instead of the message.
+const FAR_TOO_LONG: usize = 4;
+
+/// Held by each connection, so that the server knows when the last has ended.
+pub(crate) type Alive = mpsc::Sender<()>;
+
+/// What a session holds of the server: its sign of life, and its place among the connections.
+pub(crate) type Held = (Alive, Arc<OwnedSemaphorePermit>);
+
+/// Whether a request asks for a WebSocket, where there is one.
+pub(crate) fn is_asked(request: &hyper::Request<Incoming>) -> bool {
+    let path = request.uri().path();
+    path == "/ws" || (path == "/" && has_token(request.headers(), header::UPGRADE, "websocket"))
+}
+
+/// Answers the handshake. The session begins when the answer is written.
+pub(crate) fn answer(
+    app: &Arc<App>,
+    peer: SocketAddr,
+    mut request: hyper::Request<Incoming>,
+    held: Held,
+) -> Response<Body> {
+    let accept = match check(request.method(), request.headers()) {
+        Ok(accept) => accept,
+        Err(problem) => return refuse(problem),
+    };
+    let arrival = match arrival(peer, request.uri(), request.headers()) {
+        Ok(arrival) => Box::new(arrival),
+        Err(problem) => return refuse(problem),
+    };
+    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        return refuse(bad("the connection cannot be upgraded"));
+    };
+    // Its headers are slices of the connection's read buffer and would hold it.
+    drop(request);
+    tokio::spawn(begin(app.clone(), upgrade, arrival, held));
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
+
+async fn begin(app: Arc<App>, upgrade: OnUpgrade, arrival: Box<Arrival>, held: Held) {
+    let limit = app.limits.message_bytes.saturating_mul(FAR_TOO_LONG);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_message_size(Some(limit))
+        .max_frame_size(Some(limit));
+    let Ok(upgraded) = upgrade.await else { return };
+    // Taking the bare stream lets hyper's box and its read buffer go.
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        tracing::error!("an upgraded connection is not a TCP stream");
+        return;
+    };
+    let stream = parts.io.into_inner();
+    let role = Role::Server;
+    let socket = if parts.read_buf.is_empty() {
+        drop(parts.read_buf);
+        WebSocketStream::from_raw_socket(stream, role, Some(config)).await
+    } else {
+        let read = parts.read_buf.to_vec();
+        drop(parts.read_buf);
+        WebSocketStream::from_partially_read(stream, read, role, Some(config)).await
+    };
+    session::run(app, socket, arrival).await;
+    drop(held);
+}
+
+fn check(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+    if method != Method::GET {
+        return Err(bad("a WebSocket handshake is a GET"));
+    }
+    if !has_token(headers, header::CONNECTION, "upgrade")
+        || !has_token(headers, header::UPGRADE, "websocket")
+    {
+        let detail = "this is a WebSocket: send `connection: upgrade` and `upgrade: websocket`";
+        return Err(Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", detail));
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(bad("`sec-websocket-version` must be 13"));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY);
+    let key = key.ok_or_else(|| bad("`sec-websocket-key` is missing"))?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
+        .map_err(|_| bad("`sec-websocket-key` cannot be answered"))
+}
+
+fn arrival(peer: SocketAddr, uri: &Uri, headers: &HeaderMap) -> Result<Arrival, Problem> {
+    let agent = headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes).into();
+    let mut arrival = Arrival { peer, agent, room: None, username: None };
+    let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    for (key, value) in pairs {
+        match key {
+            "room" => {
+                let room = decode(value).ok_or_else(|| bad("`room` is not percent-encoded"))?;
+                message::check_room(&room).map_err(|refusal| bad(&refusal.to_string()))?;
+                arrival.room = Some(room);
+            }
+            "username" => {
+                let name = decode(value).ok_or_else(|| bad("`username` is not percent-encoded"))?;
+                if name.len() > USERNAME_BYTES {
+                    return Err(bad("`username` is too long"));
+                }
+                arrival.username = Some(name);
+            }
+            _ => {}
+        }
+    }
+    Ok(arrival)
+}
+
+/// Percent-decoding as forms have it, with `+` for a space.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let value = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
+                u8::try_from(value).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Whether a header that is a list has the token in it, in any case.
+fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name);
+    let mut tokens = values.iter().filter_map(|value| value.to_str().ok());
+    tokens.any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+}
+
+fn bad(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad_handshake", detail)
+}
+
+fn refuse(problem: Problem) -> Response<Body> {
+    let needs_upgrade = problem.status == StatusCode::UPGRADE_REQUIRED;
+    let mut response = problem.into_response();
+    if needs_upgrade {
+        // RFC 9110 section 15.5.22 asks for it.
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded() {
+        for (text, decoded) in [
+            ("lobby", Some("lobby")),
+            ("a%20b+c", Some("a b c")),
+            ("%C3%A9", Some("é")),
+            ("%C3", None),
+            ("%zz", None),
+            ("%2", None),
+        ] {
+            assert_eq!(decode(text).as_deref(), decoded, "{text}");
+        }
+    }
+}
