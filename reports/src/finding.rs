@@ -4,6 +4,7 @@
 //! never disagree.
 
 use crate::figures;
+use ebbtide_record::summary::GENERATOR_SATURATED;
 use ebbtide_record::verdict::{RoundPoint, SiteVerdict};
 use ebbtide_record::{MemoryVerdict, State, Verdict};
 use std::collections::BTreeMap;
@@ -175,6 +176,10 @@ fn invalid(state: &State) -> Option<Finding> {
             "INVALID",
             "the generator was the bottleneck, so the latencies are not the target's own",
         );
+        let saturated = state.warnings.iter().find(|warning| warning.code == GENERATOR_SATURATED);
+        if let Some(warning) = saturated {
+            finding.notes.extend([warning.message.clone(), warning.advice.clone()]);
+        }
         if state.memory.verdict != Verdict::NotWatched {
             finding.notes.push("what the heap shows stands all the same".to_owned());
         }

@@ -71,7 +71,10 @@ fn thresholds(state: &State) -> String {
         ]));
     }
     let heads = ["", "metric", "condition", "#measured"];
-    format!("<h2 id=\"thresholds\">Thresholds</h2>\n{}", table("", &heads, &rows))
+    format!(
+        "<h2 id=\"thresholds\">Thresholds</h2>\n<div class=\"narrow\">{}</div>\n",
+        table("", &heads, &rows)
+    )
 }
 
 fn metrics(state: &State) -> String {
@@ -100,7 +103,11 @@ fn metrics(state: &State) -> String {
         })
         .collect();
     if !rows.is_empty() {
-        out.push_str(&table("", &["name", "#value"], &rows));
+        let _ = writeln!(
+            out,
+            "<div class=\"scroll narrow\">{}</div>",
+            table("", &["name", "#value"], &rows)
+        );
     }
     out
 }

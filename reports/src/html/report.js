@@ -5,7 +5,7 @@
   const data = JSON.parse(document.getElementById("run").textContent);
   document.documentElement.classList.add("js");
   const NS = "http://www.w3.org/2000/svg";
-  const LEFT = 56, RIGHT = 10, TOP = 8, HEIGHT = 150, AXIS = 20, ZOOM_MIN_S = 1;
+  const LEFT = 62, RIGHT = 22, TOP = 18, HEIGHT = 140, AXIS = 20, ZOOM_MIN_S = 1;
   const all = { from: 0, to: Math.max(data.end, 1) };
   const view = { from: all.from, to: all.to };
   const charts = [];
@@ -41,6 +41,8 @@
   const millis = (value) => (value >= 999.5 ? number(value / 1000) + " s" : number(value) + " ms");
   const clock = (s) => (s < 120 ? trimmed(s) + " s" : Math.floor(s / 60) + ":" + String(Math.floor(s % 60)).padStart(2, "0"));
   const trimmed = (value) => String(Math.round(value * 10) / 10);
+  // On an axis: without the zeros that only a column of figures needs.
+  const short = (words) => words.replace("/s", "").replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
   const units = { rate: (v) => number(v) + "/s", time: millis, count: grouped, bytes: bytes };
 
   // The five charts, each with its series: name, colour, values, dashed or not.
@@ -90,11 +92,14 @@
   function scale(chart, height) {
     const [first, last] = span(chart.t);
     let low = Infinity, high = 0;
-    for (const series of chart.series)
-      for (let i = first; i < last; i += 1) {
+    for (let i = first; i < last; i += 1) {
+      const stack = chart.bars ? chart.series.reduce((sum, series) => sum + (series.values[i] || 0), 0) : 0;
+      high = Math.max(high, stack);
+      for (const series of chart.series) {
         const v = series.values[i];
         if (v !== null && (!chart.log || v > 0)) { low = Math.min(low, v); high = Math.max(high, v); }
       }
+    }
     if (!(high > 0)) high = 1;
     if (chart.log) {
       low = Math.min(low, high) * 0.8; high *= 1.2;
@@ -102,7 +107,7 @@
       return { marks: logTicks(low, high), y: (v) => height - (Math.log(Math.max(v, low) / low) / ratio) * height };
     }
     high *= 1.06;
-    const marks = chart.unit === "bytes" ? byteTicks(high, 4) : ticks(0, high, 3).filter((v) => chart.unit !== "count" || v % 1 === 0);
+    const marks = chart.unit === "bytes" ? byteTicks(high, 6) : ticks(0, high, 3).filter((v) => chart.unit !== "count" || v % 1 === 0);
     return { marks, y: (v) => height - (v / high) * height };
   }
 
@@ -119,13 +124,13 @@
     return d;
   }
 
-  function rounds(plot, x, height, labels) {
+  function rounds(plot, x, height) {
     for (const round of data.rounds) {
       const from = Math.max(round.from, view.from), to = Math.min(round.to, view.to);
       if (to <= from) continue;
       svg("rect", { x: x(from), y: 0, width: Math.max(1, x(to) - x(from)), height, class: round.kind }, plot);
-      if (labels && x(to) - x(from) > 16)
-        svg("text", { x: (x(from) + x(to)) / 2, y: 12, "text-anchor": "middle" }, plot).textContent = round.index;
+      if (x(to) - x(from) > 16)
+        svg("text", { x: (x(from) + x(to)) / 2, y: -5, "text-anchor": "middle" }, plot).textContent = round.index;
     }
   }
 
@@ -140,7 +145,7 @@
     const plot = svg("g", { transform: `translate(${LEFT},${TOP})` }, root);
     for (const mark of marks) {
       svg("line", { x1: 0, x2: inner, y1: y(mark), y2: y(mark), class: "grid" }, plot);
-      svg("text", { x: -8, y: y(mark) + 4, "text-anchor": "end" }, plot).textContent = units[chart.unit](mark).replace("/s", "");
+      svg("text", { x: -8, y: y(mark) + 4, "text-anchor": "end" }, plot).textContent = short(units[chart.unit](mark));
     }
     for (const s of ticks(view.from, view.to, inner / 110)) {
       svg("line", { x1: x(s), x2: x(s), y1: HEIGHT, y2: HEIGHT + 4, class: "axis" }, plot);
@@ -148,11 +153,11 @@
     }
     svg("line", { x1: 0, x2: inner, y1: HEIGHT, y2: HEIGHT, class: "axis" }, plot);
     const inside = svg("g", { "clip-path": `url(#${id})` }, plot);
-    rounds(inside, x, HEIGHT, true);
+    rounds(inside, x, HEIGHT);
     for (const taken of data.snapshots) svg("line", { x1: x(taken.t), x2: x(taken.t), y1: 0, y2: HEIGHT, class: "snap" }, inside);
     for (const series of chart.series)
-      if (chart.bars) bars(chart, series, inside, x, y);
-      else svg("path", { d: path(chart, series.values, x, y), class: `s s${series.color}${series.dash ? " dash" : ""}` }, inside);
+      if (!chart.bars) svg("path", { d: path(chart, series.values, x, y), class: `s s${series.color}${series.dash ? " dash" : ""}` }, inside);
+    if (chart.bars) bars(chart, inside, x, y);
     chart.cursor = svg("line", { y1: 0, y2: HEIGHT, class: "cursor", visibility: "hidden" }, inside);
     chart.drag = svg("rect", { y: 0, height: HEIGHT, class: "drag", visibility: "hidden" }, inside);
     svg("rect", { x: 0, y: 0, width: inner, height: HEIGHT, fill: "transparent", class: "plot" }, plot);
@@ -160,13 +165,16 @@
     chart.box.replaceChildren(root);
   }
 
-  function bars(chart, series, inside, x, y) {
+  function bars(chart, inside, x, y) {
     const [first, last] = span(chart.t);
     for (let i = first; i < last; i += 1) {
-      const value = series.values[i];
-      if (!value) continue;
+      let below = 0;
       const from = x(chart.t[i] - load.s[i]), to = x(chart.t[i]);
-      svg("rect", { x: from, y: y(value), width: Math.max(1.5, to - from - 1), height: HEIGHT - y(value), class: "f" + series.color }, inside);
+      for (const series of chart.series) {
+        const value = series.values[i] || 0;
+        if (value > 0) svg("rect", { x: from, y: y(below + value), width: Math.max(1.5, to - from - 1), height: y(below) - y(below + value), class: "f" + series.color }, inside);
+        below += value;
+      }
     }
   }
 
@@ -310,9 +318,9 @@
     const x = (v) => (v / last) * inner, y = (v) => height - (Math.max(0, v) / top) * height;
     const root = svg("svg", { viewBox: `0 0 ${width} ${TOP + height + 36}`, height: TOP + height + 36, role: "img", "aria-label": "live bytes of the site over operations" });
     const plot = svg("g", { transform: `translate(${LEFT},${TOP})` }, root);
-    for (const mark of byteTicks(top, 4)) {
+    for (const mark of byteTicks(top, 6)) {
       svg("line", { x1: 0, x2: inner, y1: y(mark), y2: y(mark), class: "grid" }, plot);
-      svg("text", { x: -8, y: y(mark) + 4, "text-anchor": "end" }, plot).textContent = bytes(mark);
+      svg("text", { x: -8, y: y(mark) + 4, "text-anchor": "end" }, plot).textContent = short(bytes(mark));
     }
     for (const mark of ticks(0, last, inner / 110)) svg("text", { x: x(mark), y: height + 16, "text-anchor": "middle" }, plot).textContent = grouped(mark);
     svg("text", { x: inner / 2, y: height + 32, "text-anchor": "middle" }, plot).textContent = site.axis;

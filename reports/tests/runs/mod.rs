@@ -93,6 +93,7 @@ pub(crate) fn load_only() -> Vec<Event> {
         let done = offered.min(4_300) - (log.noise() * 20.0).abs() as u64;
         let strain = 1.0 + (second as f64 / 12.0).powi(3) * 0.8;
         let mut interval = interval(&mut log, done, strain);
+        interval.iterations = done;
         interval.offered = Some(offered);
         interval.corrected = Some(scaled(interval.latency, 1.0 + strain / 3.0));
         interval.dropped = offered.saturating_sub(4_400);
