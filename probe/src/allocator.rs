@@ -12,7 +12,7 @@ use tikv_jemallocator::Jemalloc;
 
 /// A C string that jemalloc reads before its first allocation.
 #[repr(transparent)]
-pub struct Configuration(*const std::ffi::c_char);
+pub(crate) struct Configuration(*const std::ffi::c_char);
 
 // SAFETY: the pointer is to a literal, which nobody writes.
 unsafe impl Sync for Configuration {}
@@ -23,7 +23,7 @@ unsafe impl Sync for Configuration {}
 // crate of ours exports it, and a second definition fails the link instead of going unseen.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 #[used]
-pub static MALLOC_CONF: Configuration = Configuration(if cfg!(target_env = "musl") {
+pub(crate) static MALLOC_CONF: Configuration = Configuration(if cfg!(target_env = "musl") {
     c"prof:false".as_ptr()
 } else {
     c"prof:true,prof_active:false,lg_prof_sample:16,prof_accum:true".as_ptr()

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Name and version of the JSON form.
-pub const SCHEMA: &str = "ebbtide/census/1";
+const SCHEMA: &str = "ebbtide/census/1";
 
 /// Counters of one number, so that threads seldom write to the same cache line.
 pub(crate) const SHARDS: usize = 16;
@@ -134,7 +134,7 @@ pub fn requests_in_flight() -> u64 {
 /// Live objects of this process at one moment: the body of `/debug/census`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Census {
-    /// [`SCHEMA`].
+    /// `ebbtide/census/1`.
     pub schema: &'static str,
     /// When it was counted, Unix milliseconds.
     pub at_unix_ms: u64,
@@ -252,6 +252,11 @@ pub(crate) fn enable(on: bool) {
 /// Whether objects are counted.
 pub(crate) fn enabled() -> bool {
     ENABLED.load(Relaxed)
+}
+
+/// The census's clock: seconds of the probe's life.
+pub(crate) fn now_s() -> u32 {
+    NOW_S.load(Relaxed)
 }
 
 /// Moves the census's clock on to `second` (of the probe's life), cell by cell.

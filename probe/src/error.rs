@@ -95,6 +95,9 @@ pub enum SnapshotError {
         /// The system's answer.
         source: io::Error,
     },
+    /// Too many wait for the probe's thread already.
+    #[error("the probe is busy: ask again when a snapshot is done")]
+    Busy,
     /// The probe has been dropped.
     #[error("the probe has stopped")]
     Stopped,

@@ -14,15 +14,29 @@
 //! In: `EBBTIDE_*` variables or [`Options`]. Out: standard gzip'd `profile.proto` files with a JSON
 //! beside each. Leaves to others: symbols and verdicts, which the reader of the files makes.
 
+// In the order of the data: what is counted, what is read, what is written, who asks.
+mod admin;
 mod ages;
 mod allocator;
+mod announce;
 mod census;
 mod clock;
+mod desk;
+mod dump;
 mod error;
+mod folder;
+mod handle;
+mod jemalloc;
 mod kind;
+mod listener;
+mod mapping;
 mod options;
+mod pprof;
 mod probe;
+mod process;
 mod route;
+mod signal;
+mod watch;
 mod wrap;
 
 pub use allocator::{Allocator, Mode};
@@ -30,8 +44,9 @@ pub use census::{
     AgeHistogram, Census, Count, Guard, InFlight, Site, in_flight, requests_in_flight, track,
 };
 pub use error::{SnapshotError, StartError};
+pub use handle::Handle;
 pub use kind::Kind;
 pub use options::{DEFAULT_MAX_BYTES, DEFAULT_MAX_FILES, DEFAULT_SAMPLE_BYTES, Options};
-pub use probe::{Handle, Probe, start};
+pub use probe::{Probe, start};
 pub use route::{Reply, Request, Responder};
 pub use wrap::{Tracked, interval, sleep, spawn, subscription};

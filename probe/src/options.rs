@@ -34,6 +34,7 @@ pub struct Options {
     pub(crate) max_bytes: u64,
     pub(crate) every: Option<Duration>,
     pub(crate) rss_step: Option<u64>,
+    pub(crate) at_exit: bool,
     pub(crate) signal: bool,
     pub(crate) census: bool,
     pub(crate) routes: Vec<Route>,
@@ -50,6 +51,7 @@ impl Default for Options {
             max_bytes: DEFAULT_MAX_BYTES,
             every: None,
             rss_step: None,
+            at_exit: false,
             signal: true,
             census: true,
             routes: Vec::new(),
@@ -74,7 +76,7 @@ impl Options {
     ) -> Result<Self, StartError> {
         let mut options = Self { dir: read("EBBTIDE_DIR").map(PathBuf::from), ..Self::default() };
         if let Some(text) = read("EBBTIDE_SAMPLE") {
-            options.sample_bytes = parse_size(&text).ok_or_else(|| StartError::Variable {
+            options.sample_bytes = parse_size(&text).ok_or(StartError::Variable {
                 name: "EBBTIDE_SAMPLE",
                 value: text,
                 cure: "write bytes or a size such as `64KiB`, between 1 and 4GiB",
@@ -159,6 +161,13 @@ impl Options {
     #[must_use]
     pub fn rss_step(mut self, bytes: u64) -> Self {
         self.rss_step = Some(bytes.max(1));
+        self
+    }
+
+    /// Takes a last snapshot when the probe is dropped.
+    #[must_use]
+    pub fn at_exit(mut self, on: bool) -> Self {
+        self.at_exit = on;
         self
     }
 

@@ -1,0 +1,263 @@
+//! Writes a heap profile as gzip'd `profile.proto`, the format of
+//! <https://github.com/google/pprof/blob/main/proto/profile.proto>.
+//! In: an unbiased [`Dump`], the mappings, and words about the process. Out: bytes.
+//! Four values per stack in the order alloc_objects, alloc_space, inuse_objects, inuse_space;
+//! labels `bytes` (mean size of an object), `inuse_samples` and `alloc_samples` (raw counts).
+//! Leaves to others: symbols; locations carry addresses alone.
+
+use crate::dump::{Columns, Dump};
+use crate::mapping::Mapping;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use prost::Message;
+use std::collections::HashMap;
+use std::io::Write;
+
+/// gzip's fastest level: profiles shrink tenfold with any.
+const LEVEL: Compression = Compression::fast();
+
+/// What the file says about the process besides its heap.
+#[derive(Debug)]
+pub(crate) struct About {
+    /// When the dump was taken, Unix milliseconds.
+    pub(crate) at_unix_ms: u64,
+    /// Time since sampling began, milliseconds: what the cumulative columns cover.
+    pub(crate) sampled_ms: u64,
+    /// Lines for people: `exe=...`.
+    pub(crate) comments: Vec<String>,
+}
+
+/// Encodes and packs.
+///
+/// # Errors
+///
+/// None that memory does not give: the error of writing to a vector.
+pub(crate) fn encode(
+    dump: &Dump<'_>,
+    mappings: &[Mapping],
+    about: &About,
+) -> std::io::Result<Vec<u8>> {
+    let message = profile(dump, mappings, about).encode_to_vec();
+    let mut packed = GzEncoder::new(Vec::new(), LEVEL);
+    packed.write_all(&message)?;
+    packed.finish()
+}
+
+fn profile(dump: &Dump<'_>, mappings: &[Mapping], about: &About) -> Profile {
+    let mut strings = Strings::new();
+    let mut locations = Locations { mappings, ids: HashMap::new(), list: Vec::new() };
+    let bytes = strings.id("bytes");
+    let mut value =
+        |kind: &str, unit: &str| ValueType { kind: strings.id(kind), unit: strings.id(unit) };
+    let sample_type = vec![
+        value("alloc_objects", "count"),
+        value("alloc_space", "bytes"),
+        value("inuse_objects", "count"),
+        value("inuse_space", "bytes"),
+    ];
+    let period_type = value("space", "bytes");
+    let names = LabelNames {
+        bytes,
+        inuse: strings.id("inuse_samples"),
+        alloc: strings.id("alloc_samples"),
+    };
+    let sample = dump
+        .stacks
+        .iter()
+        .map(|stack| Sample {
+            location_id: stack.addresses.iter().map(|&address| locations.id(address)).collect(),
+            value: values(&stack.columns),
+            label: names.labels(&stack.columns),
+        })
+        .collect();
+    let mapping = (1..)
+        .zip(mappings)
+        .map(|(id, map)| ProtoMapping {
+            id,
+            memory_start: map.start,
+            memory_limit: map.end,
+            file_offset: map.offset,
+            filename: strings.id(&map.path),
+            build_id: strings.id(&map.build_id),
+        })
+        .collect();
+    let comment = about.comments.iter().map(|line| strings.id(line)).collect();
+    let default_sample_type = strings.id("inuse_space");
+    Profile {
+        sample_type,
+        sample,
+        mapping,
+        location: locations.list,
+        time_nanos: nanos(about.at_unix_ms),
+        duration_nanos: nanos(about.sampled_ms),
+        period_type: Some(period_type),
+        period: i64::try_from(dump.interval_bytes).unwrap_or(i64::MAX),
+        comment,
+        default_sample_type,
+        string_table: strings.list,
+    }
+}
+
+fn values(columns: &Columns) -> Vec<i64> {
+    [columns.ever.objects, columns.ever.bytes, columns.live.objects, columns.live.bytes]
+        .map(whole)
+        .to_vec()
+}
+
+/// The nearest whole number; a cast of an `f64` keeps to the range by itself.
+fn whole(value: f64) -> i64 {
+    value.round() as i64
+}
+
+fn nanos(ms: u64) -> i64 {
+    i64::try_from(ms.saturating_mul(1_000_000)).unwrap_or(i64::MAX)
+}
+
+/// String ids of the labels.
+struct LabelNames {
+    bytes: i64,
+    inuse: i64,
+    alloc: i64,
+}
+
+impl LabelNames {
+    fn labels(&self, columns: &Columns) -> Vec<Label> {
+        let mean = columns.live.mean_bytes().or(columns.ever.mean_bytes()).unwrap_or(0.0);
+        let count = |samples: u64| i64::try_from(samples).unwrap_or(i64::MAX);
+        vec![
+            Label { key: self.bytes, num: whole(mean), num_unit: self.bytes },
+            Label { key: self.inuse, num: count(columns.live.samples), num_unit: 0 },
+            Label { key: self.alloc, num: count(columns.ever.samples), num_unit: 0 },
+        ]
+    }
+}
+
+/// The string table; entry 0 is empty.
+struct Strings {
+    ids: HashMap<String, i64>,
+    list: Vec<String>,
+}
+
+impl Strings {
+    fn new() -> Self {
+        Self { ids: HashMap::from([(String::new(), 0)]), list: vec![String::new()] }
+    }
+
+    fn id(&mut self, text: &str) -> i64 {
+        if let Some(&id) = self.ids.get(text) {
+            return id;
+        }
+        let id = self.list.len() as i64;
+        self.ids.insert(text.to_owned(), id);
+        self.list.push(text.to_owned());
+        id
+    }
+}
+
+/// Locations by address, numbered from 1.
+struct Locations<'a> {
+    mappings: &'a [Mapping],
+    ids: HashMap<u64, u64>,
+    list: Vec<Location>,
+}
+
+impl Locations<'_> {
+    /// The location of a return address: that of the call, one byte before.
+    fn id(&mut self, return_address: u64) -> u64 {
+        let address = return_address.saturating_sub(1);
+        *self.ids.entry(address).or_insert_with(|| {
+            let after = self.mappings.partition_point(|map| map.start <= address);
+            let within = after > 0 && address < self.mappings[after - 1].end;
+            let id = self.list.len() as u64 + 1;
+            let mapping_id = if within { after as u64 } else { 0 };
+            self.list.push(Location { id, mapping_id, address });
+            id
+        })
+    }
+}
+
+/// The messages of profile.proto, as far as a heap profile needs them.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Profile {
+    #[prost(message, repeated, tag = "1")]
+    sample_type: Vec<ValueType>,
+    #[prost(message, repeated, tag = "2")]
+    sample: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    mapping: Vec<ProtoMapping>,
+    #[prost(message, repeated, tag = "4")]
+    location: Vec<Location>,
+    #[prost(string, repeated, tag = "6")]
+    string_table: Vec<String>,
+    #[prost(int64, tag = "9")]
+    time_nanos: i64,
+    #[prost(int64, tag = "10")]
+    duration_nanos: i64,
+    #[prost(message, optional, tag = "11")]
+    period_type: Option<ValueType>,
+    #[prost(int64, tag = "12")]
+    period: i64,
+    #[prost(int64, repeated, tag = "13")]
+    comment: Vec<i64>,
+    #[prost(int64, tag = "14")]
+    default_sample_type: i64,
+}
+
+/// A column: its name and unit, as ids of strings.
+#[derive(Clone, PartialEq, Message)]
+struct ValueType {
+    #[prost(int64, tag = "1")]
+    kind: i64,
+    #[prost(int64, tag = "2")]
+    unit: i64,
+}
+
+/// A stack and its values.
+#[derive(Clone, PartialEq, Message)]
+struct Sample {
+    #[prost(uint64, repeated, tag = "1")]
+    location_id: Vec<u64>,
+    #[prost(int64, repeated, tag = "2")]
+    value: Vec<i64>,
+    #[prost(message, repeated, tag = "3")]
+    label: Vec<Label>,
+}
+
+/// A number beside a stack.
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(int64, tag = "1")]
+    key: i64,
+    #[prost(int64, tag = "3")]
+    num: i64,
+    #[prost(int64, tag = "4")]
+    num_unit: i64,
+}
+
+/// A file in memory.
+#[derive(Clone, PartialEq, Message)]
+struct ProtoMapping {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(uint64, tag = "2")]
+    memory_start: u64,
+    #[prost(uint64, tag = "3")]
+    memory_limit: u64,
+    #[prost(uint64, tag = "4")]
+    file_offset: u64,
+    #[prost(int64, tag = "5")]
+    filename: i64,
+    #[prost(int64, tag = "6")]
+    build_id: i64,
+}
+
+/// An address.
+#[derive(Clone, PartialEq, Message)]
+struct Location {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(uint64, tag = "2")]
+    mapping_id: u64,
+    #[prost(uint64, tag = "3")]
+    address: u64,
+}
