@@ -13,12 +13,12 @@ use super::source::Source;
 const EDGES: [(&str, &[&str]); 4] = [
     ("record", &[]),
     ("reports", &[]),
-    ("loadgen", &["client", "engine", "executor", "pacer", "vu"]),
+    ("loadgen", &["client", "engine", "hlog", "pacer", "vu"]),
     ("profiler", &["source", "symbol"]),
 ];
 
 /// What a pure module does not name: paths by their first parts.
-const OUTSIDE: [&[&str]; 11] = [
+const OUTSIDE: [&[&str]; 10] = [
     &["tokio"],
     &["hyper"],
     &["rustix"],
@@ -27,7 +27,6 @@ const OUTSIDE: [&[&str]; 11] = [
     &["std", "net"],
     &["std", "process"],
     &["std", "thread"],
-    &["std", "env"],
     &["std", "time", "Instant"],
     &["std", "time", "SystemTime"],
 ];
