@@ -93,7 +93,7 @@ fn as_root(program: &str) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("sudo");
-    command.arg("DEBIAN_FRONTEND=noninteractive").arg(program);
+    command.args(["env", "DEBIAN_FRONTEND=noninteractive", program]);
     command
 }
 

@@ -1,0 +1,69 @@
+//! The command as a process: what it answers to wrong words, and the target of the benches, met
+//! over the wire.
+//!
+//! Comes in: the built `xtask`. Goes out: exit codes, replies, counts. What the commands check and
+//! measure is tested where it stands.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
+const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
+
+#[test]
+fn wrong_words_end_with_the_usage_and_2() {
+    for words in [&[][..], &["tset"], &["bench"], &["setup", "all"]] {
+        let output = Command::new(XTASK).args(words).output().expect("xtask runs");
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: "), "{words:?}");
+    }
+}
+
+#[test]
+fn the_target_answers_each_request_once_and_counts_them() {
+    let mut child = Command::new(XTASK)
+        .arg("target")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("xtask runs");
+    let mut asks = child.stdin.take().expect("stdin");
+    let mut tells = BufReader::new(child.stdout.take().expect("stdout"));
+    let mut read_line = || {
+        let mut line = String::new();
+        tells.read_line(&mut line).expect("a line");
+        line
+    };
+    let address = read_line();
+    let address = address.trim().strip_prefix("listening on ").expect("an address").to_owned();
+
+    let mut connections: Vec<TcpStream> =
+        (0..3).map(|_| TcpStream::connect(&address).expect("a connection")).collect();
+    for request in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /b HTTP/1.1\r\nHost: b\r\n\r\n"] {
+        for connection in &mut connections {
+            connection.write_all(request.as_bytes()).expect("sent");
+            assert_eq!(read_reply(connection), b"ebb and flow.\n");
+        }
+    }
+    asks.write_all(b"\n").expect("asked");
+    assert!(read_line().starts_with("6 "), "three connections, two requests each");
+    asks.write_all(b"\n").expect("asked");
+    assert_eq!(read_line(), "0 0\n", "counted from the last question on");
+    drop(asks);
+    assert!(child.wait().expect("waited").success());
+}
+
+/// The body of one reply, by its length.
+fn read_reply(connection: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        connection.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("text");
+    let length = head.split("Content-Length: ").nth(1).and_then(|rest| rest.split('\r').next());
+    let mut body = vec![0; length.and_then(|length| length.parse().ok()).expect("a length")];
+    connection.read_exact(&mut body).expect("a body");
+    body
+}
