@@ -1,8 +1,9 @@
 //! The papers: what a reader meets first must be there and must be true.
 //!
 //! Comes in: the tree. Goes out: findings: a paper missing, a README without its two commands,
-//! a code map in ARCHITECTURE.md that is not the tree (both ways), a scenario that does not say
-//! what it is for, a crate without a description. What else the papers say is left to people.
+//! a code map in ARCHITECTURE.md that is not the tree (both ways), a link that leads nowhere, a
+//! scenario that does not say what it is for, a crate without a description. What else the papers
+//! say is left to people.
 
 use super::Finding;
 use super::tree::Tree;
@@ -39,10 +40,43 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
         if path.starts_with("scenarios/") && path.ends_with(".toml") {
             check_scenario(path, text, findings);
         }
+        if path.ends_with(".md") {
+            check_links(tree, path, text, findings);
+        }
         if path.ends_with("/Cargo.toml") && path.matches('/').count() == 1 {
             check_manifest(path, text, findings);
         }
     }
+}
+
+/// Links within the tree, as `[words](docs/adr)`: the file or folder must be there.
+fn check_links(tree: &Tree, path: &str, text: &str, findings: &mut Vec<Finding>) {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for (index, line) in text.lines().enumerate() {
+        for rest in line.split("](").skip(1) {
+            let link = rest.split([')', '#', ' ']).next().unwrap_or_default();
+            if link.is_empty() || link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            if !tree.holds(&resolve(folder, link)) {
+                let what = format!("the link to `{link}` leads nowhere");
+                findings.push(Finding::new(path, index + 1, what, "mend it or take it out"));
+            }
+        }
+    }
+}
+
+/// A relative link as a path from the root.
+fn resolve(folder: &str, link: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(link.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 /// The head of a scenario: comment lines that say its purpose and the verdict to expect.
@@ -169,14 +203,29 @@ mod tests {
     #[test]
     fn a_house_in_order_has_no_finding() {
         assert_eq!(findings(&house(&[])), Vec::<String>::new());
-        let scenario = ("docs/../scenarios.toml", "");
-        assert_eq!(findings(&house(&[scenario])), Vec::<String>::new());
+        for (path, text) in [
+            ("scenarios/x.toml", "# Proves that it is steady.\nschema = 1\n"),
+            ("docs/b.md", "[a](../README.md#two) [b](../a/src) [c](https://example.org/d)"),
+        ] {
+            let map = MAP.replace("- `docs/`", "- `docs/`, `scenarios/`");
+            let mut files = house(&[(path, text)]);
+            if path.starts_with("scenarios/") {
+                files.retain(|(path, _)| *path != "ARCHITECTURE.md");
+                files.push(("ARCHITECTURE.md", &map));
+            }
+            assert_eq!(findings(&files), Vec::<String>::new(), "{path}");
+        }
     }
 
     #[test]
     fn what_is_missing_or_untrue_is_found() {
         for (path, text, expected) in [
             ("README.md", "cargo xtask test", "README.md:1: does not say `cargo run --release"),
+            (
+                "docs/b.md",
+                "a\n[c](../a/src/four.rs)",
+                "docs/b.md:2: the link to `../a/src/four.rs`",
+            ),
             ("CHANGELOG.md", "", "does not say `## [Unreleased]`"),
             ("a/src/three.rs", "", "ARCHITECTURE.md:2: the code map has no module `three` in `a/`"),
             ("b/src/lib.rs", "", "the code map does not name `b/`"),

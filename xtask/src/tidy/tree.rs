@@ -63,6 +63,12 @@ impl Tree {
         self.files.get(path).map(String::as_str)
     }
 
+    /// Whether there is a file or a folder of this path.
+    pub(super) fn holds(&self, path: &str) -> bool {
+        let below = |file: &String| file.strip_prefix(path).is_some_and(|r| r.starts_with('/'));
+        path.is_empty() || self.files.contains_key(path) || self.files.keys().any(below)
+    }
+
     /// The folders at the top, hidden ones left out.
     pub(super) fn top_folders(&self) -> BTreeSet<&str> {
         let folders = self.files.keys().filter_map(|path| path.split_once('/'));
