@@ -48,7 +48,8 @@ impl RequestLog {
     /// and would hold the whole of it. Gives the number of entries kept.
     #[inline(never)]
     pub(crate) fn append(&self, text: &str) -> usize {
-        let end = text.floor_char_boundary(ENTRY_BYTES);
+        let end = (0..=text.len().min(ENTRY_BYTES)).rfind(|&end| text.is_char_boundary(end));
+        let end = end.unwrap_or(0);
         let entry = Entry { text: text[..end].into(), _counted: track(Kind::Cache) };
         let mut kept = self.kept();
         // FAULT(cache): the list has no bound. The right way is what follows it.

@@ -1,0 +1,59 @@
+//! How a server stops: what is in flight ends in good order, and within a bound.
+
+mod support;
+
+use ebbtide_server::{Config, Limits};
+use std::time::Duration;
+use support::{soon, start};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+#[tokio::test]
+async fn clients_are_told_and_requests_are_finished() {
+    let mut server = start(Config::default()).await;
+    let mut clients = Vec::new();
+    for _ in 0..150 {
+        clients.push(server.connect("/ws").await);
+    }
+    // Idle: told to go at once. Half a request: answered first.
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut reply = [0; 15];
+    idle.read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 200 OK");
+    let mut half = TcpStream::connect(server.address).await.unwrap();
+    let head = b"POST /api/v1/echo HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\
+        content-length: 5\r\n\r\n";
+    half.write_all(head).await.unwrap();
+    let mut go_on = [0; 25];
+    soon("100", half.read_exact(&mut go_on)).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    half.write_all(b"he").await.unwrap();
+
+    let address = server.address;
+    server.stop();
+    for client in &mut clients {
+        let frame = client.end().await.expect("a close frame");
+        assert_eq!(frame.code, CloseCode::Away);
+    }
+    let mut rest = Vec::new();
+    soon("the end of the idle", idle.read_to_end(&mut rest)).await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "still listening");
+    half.write_all(b"llo").await.unwrap();
+    let mut reply = String::new();
+    soon("the reply", half.read_to_string(&mut reply)).await.unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 OK") && reply.ends_with("hello"), "{reply}");
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn who_does_not_end_is_left_behind() {
+    let limits = Limits { drain: Duration::from_millis(50), ..Limits::default() };
+    let mut server = start(Config { limits, ..Config::default() }).await;
+    let mut half = TcpStream::connect(server.address).await.unwrap();
+    half.write_all(b"POST /api/v1/echo HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    let _never_read = server.connect("/ws").await;
+    server.stop();
+    server.ended().await;
+}
