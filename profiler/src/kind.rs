@@ -34,304 +34,103 @@ pub enum Evidence {
 
 /// Library calls that make one kind of thing, as parts of a function's name or of a path.
 /// In this order.
-const CALLS: &[(Kind, &[&str])] = &[
+const CALLS: &[(Kind, &str)] = &[
     (
         Kind::Timer,
-        &[
-            "tokio::time::",
-            "/src/time/interval.rs",
-            "/src/time/sleep.rs",
-            "/src/time/timeout.rs",
-            "/src/runtime/time/",
-            "tokio_util::time::",
-            "futures_timer::",
-            "async_io::Timer",
-            "gloo_timers::",
-            "time.NewTicker",
-            "time.NewTimer",
-            "time.AfterFunc",
-            "time.After",
-            "time.Tick",
-            "time.newTimer",
-            "setInterval",
-            "setTimeout",
-            "node:internal/timers",
-            "node:timers",
-            "new Timeout",
-        ],
+        "tokio::time::, /src/time/interval.rs, /src/time/sleep.rs, /src/time/timeout.rs, \
+         /src/runtime/time/, tokio_util::time::, futures_timer::, async_io::Timer, \
+         gloo_timers::, time.NewTicker, time.NewTimer, time.AfterFunc, time.After, \
+         time.Tick, time.newTimer, setInterval, setTimeout, node:internal/timers, \
+         node:timers, new Timeout",
     ),
     (
         Kind::Listener,
-        &[
-            "broadcast::Sender<T>::subscribe",
-            "broadcast::Sender::subscribe",
-            "broadcast::new_receiver",
-            "watch::Sender<T>::subscribe",
-            "watch::Sender::subscribe",
-            "Receiver<T>::resubscribe",
-            "event_listener::",
-            "EventEmitter.addListener",
-            "EventEmitter.on",
-            "EventEmitter.once",
-            "EventEmitter.prependListener",
-            "_addListener",
-            "addEventListener",
-            "EventTarget.",
-            "node:events",
-            "signal.Notify",
-        ],
+        "broadcast::Sender<T>::subscribe, broadcast::Sender::subscribe, \
+         broadcast::new_receiver, watch::Sender<T>::subscribe, watch::Sender::subscribe, \
+         Receiver<T>::resubscribe, event_listener::, EventEmitter.addListener, \
+         EventEmitter.on, EventEmitter.once, EventEmitter.prependListener, _addListener, \
+         addEventListener, EventTarget., node:events, signal.Notify",
     ),
     (
         Kind::Connection,
-        &[
-            "tungstenite::",
-            "/tungstenite-",
-            "tokio_tungstenite",
-            "hyper::upgrade",
-            "axum::extract::ws",
-            "engineioxide",
-            "socketioxide",
-            "actix_ws",
-            "fastwebsockets",
-            "tokio::net::",
-            "TcpListener>::accept",
-            "TcpListener::accept",
-            "rustls::conn",
-            "net.(*TCPListener)",
-            "net.(*netFD)",
-            "net/http.(*Server).newConn",
-            "net/http.newBufio",
-            "net/http.(*conn).readRequest",
-            "gorilla/websocket",
-            "nhooyr.io/websocket",
-            "node:net",
-            "node:tls",
-            "onconnection",
-            "new Socket",
-            "new WebSocket",
-        ],
+        "tungstenite::, /tungstenite-, tokio_tungstenite, hyper::upgrade, \
+         axum::extract::ws, engineioxide, socketioxide, actix_ws, fastwebsockets, \
+         tokio::net::, TcpListener>::accept, TcpListener::accept, rustls::conn, \
+         net.(*TCPListener), net.(*netFD), net/http.(*Server).newConn, \
+         net/http.newBufio, net/http.(*conn).readRequest, gorilla/websocket, \
+         nhooyr.io/websocket, node:net, node:tls, onconnection, new Socket, \
+         new WebSocket",
     ),
-    (Kind::Context, &["context.With", "context.withCancel", "context.(*cancelCtx)"]),
+    (Kind::Context, "context.With, context.withCancel, context.(*cancelCtx)"),
 ];
 
 /// Library calls that only suggest a kind. In this order.
-const HINTS: &[(Kind, &[&str])] = &[
+const HINTS: &[(Kind, &str)] = &[
     (
         Kind::Task,
-        &[
-            "tokio::task::spawn",
-            "tokio::spawn",
-            "/src/runtime/task/",
-            "tokio::runtime::task",
-            "JoinSet",
-            "std::thread::",
-            "spawn_unchecked",
-            "async_std::task::",
-            "smol::spawn",
-            "rayon_core::spawn",
-            "runtime.newproc",
-            "runtime.malg",
-            "new Worker",
-            "/src/task/spawn.rs",
-            "library/std/src/thread/",
-        ],
+        "tokio::task::spawn, tokio::spawn, /src/runtime/task/, tokio::runtime::task, \
+         JoinSet, std::thread::, spawn_unchecked, async_std::task::, smol::spawn, \
+         rayon_core::spawn, runtime.newproc, runtime.malg, new Worker, \
+         /src/task/spawn.rs, library/std/src/thread/",
     ),
     (
         Kind::Context,
-        &[
-            "http::request::",
-            "http::header::",
-            "hyper::proto::h1::role",
-            "http_body",
-            "axum::extract",
-            "axum::body",
-            "Incoming",
-            "tower::",
-            "net/http.readRequest",
-            "net/textproto",
-            "net/http.(*Request)",
-            "io.ReadAll",
-            "IncomingMessage",
-            "node:_http_incoming",
-            "node:_http_server",
-        ],
+        "http::request::, http::header::, hyper::proto::h1::role, http_body, \
+         axum::extract, axum::body, Incoming, tower::, net/http.readRequest, \
+         net/textproto, net/http.(*Request), io.ReadAll, IncomingMessage, \
+         node:_http_incoming, node:_http_server",
     ),
     (
         Kind::Listener,
-        &[
-            "sync::mpsc::",
-            "/src/sync/mpsc/",
-            "sync::broadcast",
-            "/src/sync/broadcast",
-            "sync::watch",
-            "/src/sync/watch",
-            "futures_channel::mpsc",
-            "async_channel::",
-            "flume::",
-            "crossbeam_channel::",
-            "runtime.makechan",
-        ],
+        "sync::mpsc::, /src/sync/mpsc/, sync::broadcast, /src/sync/broadcast, \
+         sync::watch, /src/sync/watch, futures_channel::mpsc, async_channel::, flume::, \
+         crossbeam_channel::, runtime.makechan",
     ),
     (
         Kind::Cache,
-        &[
-            "hashbrown::",
-            "/hashbrown-",
-            "HashMap",
-            "BTreeMap",
-            "/collections/btree/",
-            "/collections/hash/",
-            "VecDeque",
-            "/collections/vec_deque/",
-            "indexmap::",
-            "dashmap::",
-            "moka::",
-            "lru::",
-            "::push",
-            "::insert",
-            "::extend",
-            "::grow_one",
-            "::grow_amortized",
-            "/src/raw_vec",
-            "runtime.mapassign",
-            "runtime.growslice",
-            "runtime.makemap",
-            "runtime.hashGrow",
-            "internal/runtime/maps",
-        ],
+        "hashbrown::, /hashbrown-, HashMap, BTreeMap, /collections/btree/, \
+         /collections/hash/, VecDeque, /collections/vec_deque/, indexmap::, dashmap::, \
+         moka::, lru::, ::push, ::insert, ::extend, ::grow_one, ::grow_amortized, \
+         /src/raw_vec, runtime.mapassign, runtime.growslice, runtime.makemap, \
+         runtime.hashGrow, internal/runtime/maps",
     ),
 ];
 
 /// Words in names of functions, types, modules and files. In this order: what stands first is
 /// the more telling where a name has several (`session_timeout` is a timer).
-const WORDS: &[(Kind, &[&str])] = &[
+const WORDS: &[(Kind, &str)] = &[
     (
         Kind::Timer,
-        &[
-            "timer",
-            "timers",
-            "interval",
-            "intervals",
-            "timeout",
-            "timeouts",
-            "reminder",
-            "reminders",
-            "heartbeat",
-            "heartbeats",
-            "tick",
-            "ticker",
-            "ticks",
-            "schedule",
-            "scheduled",
-            "scheduler",
-            "cron",
-            "alarm",
-            "alarms",
-            "debounce",
-            "keepalive",
-            "sleep",
-            "deadline",
-            "periodic",
-            "every",
-        ],
+        "timer timers interval intervals timeout timeouts reminder reminders heartbeat \
+         heartbeats tick ticker ticks schedule scheduled scheduler cron alarm alarms \
+         debounce keepalive sleep deadline periodic every",
     ),
     (
         Kind::Listener,
-        &[
-            "subscribe",
-            "subscribed",
-            "subscriber",
-            "subscribers",
-            "subscription",
-            "subscriptions",
-            "listener",
-            "listeners",
-            "observer",
-            "observers",
-            "observe",
-            "watcher",
-            "watchers",
-            "callback",
-            "callbacks",
-            "hook",
-            "hooks",
-            "notify",
-            "emitter",
-            "topic",
-            "topics",
-            "pubsub",
-            "channel",
-            "channels",
-        ],
+        "subscribe subscribed subscriber subscribers subscription subscriptions listener \
+         listeners observer observers observe watcher watchers callback callbacks hook \
+         hooks notify emitter topic topics pubsub channel channels",
     ),
     (
         Kind::Connection,
-        &[
-            "connection",
-            "connections",
-            "conn",
-            "conns",
-            "connect",
-            "connected",
-            "session",
-            "sessions",
-            "socket",
-            "sockets",
-            "websocket",
-            "websockets",
-            "ws",
-            "peer",
-            "peers",
-            "client",
-            "clients",
-            "upgrade",
-            "accept",
-            "handshake",
-            "login",
-            "presence",
-        ],
+        "connection connections conn conns connect connected session sessions socket \
+         sockets websocket websockets ws peer peers client clients upgrade accept \
+         handshake login presence register registered registry",
     ),
     (
         Kind::Context,
-        &[
-            "context",
-            "contexts",
-            "ctx",
-            "request",
-            "requests",
-            "req",
-            "extract",
-            "extractor",
-            "payload",
-            "middleware",
-        ],
+        "context contexts ctx request requests req extract extractor payload middleware",
     ),
     (
         Kind::Task,
-        &[
-            "spawn",
-            "spawned",
-            "task",
-            "tasks",
-            "worker",
-            "workers",
-            "job",
-            "jobs",
-            "background",
-            "goroutine",
-            "goroutines",
-            "thread",
-            "threads",
-        ],
+        "spawn spawned task tasks worker workers job jobs background goroutine \
+         goroutines thread threads",
     ),
     (
         Kind::Cache,
-        &[
-            "cache", "caches", "cached", "memo", "memoize", "memoized", "lru", "store", "stored",
-            "insert", "put", "remember", "lookup", "entry", "entries", "history", "recent",
-            "intern", "interned", "index", "buffer", "buffered", "append", "push", "record",
-            "records", "log", "logs", "registry", "map", "pool", "table", "tail", "keep",
-        ],
+        "cache caches cached memo memoize memoized lru store stored insert put remember \
+         lookup entry entries history recent intern interned index buffer buffered \
+         append push record records log logs map pool table tail keep",
     ),
 ];
 
@@ -349,18 +148,13 @@ pub fn of_stack(
         return (Evidence::User, kind);
     }
     let callees = &frames[..frames.len().min(site)];
-    if let Some(kind) = by_call(callees, CALLS) {
+    // The innermost call is what allocates: a socket read below a timeout is no timer.
+    let made = callees.iter().find_map(|frame| by_call(&[*frame], CALLS));
+    if let Some(kind) = made {
         return (Evidence::Call, kind);
     }
-    if let Some(frame) = frames.get(site) {
-        let function = enclosing_function(&frame.function);
-        let (place, name) = split_name(&function);
-        if let Some(kind) = by_words(name) {
-            return (Evidence::Function, kind);
-        }
-        if let Some(kind) = by_words(place).or_else(|| by_words(&module_file(&frame.file))) {
-            return (Evidence::Place, kind);
-        }
+    if let Some(found) = frames.get(site).and_then(|frame| by_name(frame)) {
+        return found;
     }
     if let Some(kind) = by_call(callees, HINTS) {
         return (Evidence::Hint, kind);
@@ -375,6 +169,23 @@ pub fn of_stack(
     (Evidence::Nothing, Kind::Other)
 }
 
+/// By the words of a function's own name, then of its type, module and file.
+fn by_name(frame: &Frame) -> Option<(Evidence, Kind)> {
+    let function = enclosing_function(&frame.function);
+    let (place, name) = split_name(&function);
+    let file = module_file(&frame.file);
+    let placed = place.rsplit("::").find_map(by_words).or_else(|| by_words(&file));
+    match (by_words(name), placed) {
+        // `Sessions::insert`: to keep is what all of them do, the type says what is kept.
+        (Some(Kind::Cache), Some(kind @ (Kind::Timer | Kind::Listener | Kind::Connection))) => {
+            Some((Evidence::Function, kind))
+        }
+        (Some(kind), _) => Some((Evidence::Function, kind)),
+        (None, Some(kind)) => Some((Evidence::Place, kind)),
+        (None, None) => None,
+    }
+}
+
 fn by_user(frames: &[&Frame], rules: &[(String, Kind)]) -> Option<Kind> {
     rules.iter().find_map(|(text, kind)| {
         let text = text.as_str();
@@ -383,10 +194,11 @@ fn by_user(frames: &[&Frame], rules: &[(String, Kind)]) -> Option<Kind> {
     })
 }
 
-fn by_call(callees: &[&Frame], table: &[(Kind, &[&str])]) -> Option<Kind> {
+fn by_call(callees: &[&Frame], table: &[(Kind, &str)]) -> Option<Kind> {
     table.iter().find_map(|(kind, parts)| {
         let holds = |frame: &&Frame| {
-            parts.iter().any(|part| frame.function.contains(part) || frame.file.contains(part))
+            let mut parts = parts.split(", ");
+            parts.any(|part| frame.function.contains(part) || frame.file.contains(part))
         };
         callees.iter().any(holds).then_some(*kind)
     })
@@ -396,7 +208,7 @@ fn by_words(name: &str) -> Option<Kind> {
     let words = words(name);
     let first = words.first().is_some_and(|word| word == "on" && words.len() > 1);
     let set: HashSet<&str> = words.iter().map(String::as_str).collect();
-    let found = WORDS.iter().find(|(_, list)| list.iter().any(|word| set.contains(word)));
+    let found = WORDS.iter().find(|(_, list)| list.split(' ').any(|word| set.contains(word)));
     match found {
         // `on_message`, `onData`: what is called back. `on_timer` and the like are told above.
         _ if first && !matches!(found, Some((Kind::Timer, _))) => Some(Kind::Listener),

@@ -43,99 +43,19 @@ const ALLOCATOR_PATHS: &[&str] =
     &["jemalloc-sys", "/jemallocator-", "/tikv-jemallocator-", "/dhat-", "/mimalloc", "/jemalloc/"];
 
 /// Beginnings of function names of allocators.
-const ALLOCATOR_NAMES: &[&str] = &[
-    "__rust_",
-    "__rustc::__rust_",
-    "__rdl_",
-    "__rg_",
-    "_rjem_",
-    "je_",
-    "prof_",
-    "imalloc",
-    "ialloc",
-    "irallo",
-    "do_rallocx",
-    "malloc",
-    "calloc",
-    "realloc",
-    "posix_memalign",
-    "aligned_alloc",
-    "memalign",
-    "arena_malloc",
-    "tcache_alloc",
-    "runtime.mallocgc",
-    "runtime.newobject",
-    "runtime.makeslice",
-    "runtime.profilealloc",
-    "runtime.mProf_",
-];
+const ALLOCATOR_NAMES: &str = "__rust_ __rustc::__rust_ __rdl_ __rg_ _rjem_ je_ prof_ imalloc ialloc irallo \
+     do_rallocx malloc calloc realloc posix_memalign aligned_alloc memalign \
+     arena_malloc tcache_alloc runtime.mallocgc runtime.newobject runtime.makeslice \
+     runtime.profilealloc runtime.mProf_";
 
 /// Crates that are no user's own, for programs without line tables, where names are all there is.
-const KNOWN_CRATES: &[&str] = &[
-    "std",
-    "core",
-    "alloc",
-    "proc_macro",
-    "test",
-    "tokio",
-    "tokio_util",
-    "tokio_tungstenite",
-    "tungstenite",
-    "hyper",
-    "hyper_util",
-    "h2",
-    "http",
-    "http_body",
-    "http_body_util",
-    "httparse",
-    "axum",
-    "axum_core",
-    "tower",
-    "tower_http",
-    "bytes",
-    "futures",
-    "futures_util",
-    "futures_core",
-    "futures_channel",
-    "serde",
-    "serde_json",
-    "serde_core",
-    "hashbrown",
-    "indexmap",
-    "parking_lot",
-    "crossbeam",
-    "rayon",
-    "tracing",
-    "tracing_core",
-    "tracing_subscriber",
-    "log",
-    "mio",
-    "socket2",
-    "rustls",
-    "ring",
-    "regex",
-    "reqwest",
-    "url",
-    "rand",
-    "slab",
-    "smallvec",
-    "dashmap",
-    "prost",
-    "tonic",
-    "sqlx",
-    "flate2",
-    "gimli",
-    "addr2line",
-    "object",
-    "rustc_demangle",
-    "actix",
-    "actix_web",
-    "actix_rt",
-    "async_std",
-    "smol",
-    "warp",
-    "clap",
-];
+const KNOWN_CRATES: &str = "std core alloc proc_macro test tokio tokio_util tokio_tungstenite tungstenite \
+     hyper hyper_util h2 http http_body http_body_util httparse axum axum_core tower \
+     tower_http bytes futures futures_util futures_core futures_channel serde \
+     serde_json serde_core hashbrown indexmap parking_lot crossbeam rayon tracing \
+     tracing_core tracing_subscriber log mio socket2 rustls ring regex reqwest url \
+     rand slab smallvec dashmap prost tonic sqlx flate2 gimli addr2line object \
+     rustc_demangle actix actix_web actix_rt async_std smol warp clap";
 
 /// Decides whose code a frame is.
 #[derive(Debug, Default)]
@@ -217,7 +137,7 @@ fn is_allocator(function: &str) -> bool {
     // Allocators are C's, or the compiler's shims: a path of a user's crate is neither.
     let plain = !function.contains("::") || function.starts_with("__rust");
     function.contains("GlobalAlloc>::")
-        || (plain && ALLOCATOR_NAMES.iter().any(|start| function.starts_with(start)))
+        || (plain && ALLOCATOR_NAMES.split(' ').any(|start| function.starts_with(start)))
 }
 
 /// Sources that a build script compiled: another language's library.
@@ -237,7 +157,11 @@ fn role_by_name(function: &str) -> Role {
     }
     match krate(function) {
         "std" | "core" | "alloc" => Role::Language,
-        krate if KNOWN_CRATES.contains(&krate) || krate == "ebbtide_probe" => Role::Library,
+        krate
+            if KNOWN_CRATES.split(' ').any(|known| known == krate) || krate == "ebbtide_probe" =>
+        {
+            Role::Library
+        }
         _ => Role::Own,
     }
 }

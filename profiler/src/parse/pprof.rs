@@ -117,8 +117,9 @@ struct Parts {
 pub fn recognises(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     let Ok((tag, wire)) = decode_key(&mut rest) else { return false };
-    let length_delimited = wire == WireType::LengthDelimited;
-    (1..=14).contains(&tag) && (length_delimited || (wire == WireType::Varint && tag >= 7))
+    let length = decode_varint(&mut rest).unwrap_or(u64::MAX);
+    // Every writer begins with a message or a string, and most with the columns.
+    wire == WireType::LengthDelimited && (1..=13).contains(&tag) && length <= rest.len() as u64
 }
 
 /// Reads the message.

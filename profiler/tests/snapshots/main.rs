@@ -1,0 +1,10 @@
+//! From bytes to sites: reading, naming, folding, telling kinds, comparing, fetching. Each part
+//! is met at its boundary: bytes in, values out; processes are real ones.
+
+mod comparing;
+mod fetching;
+mod folding;
+mod kinds;
+mod naming;
+mod reading;
+mod writing;
