@@ -50,8 +50,8 @@
   const line = (name, color, values, dash) => ({ name, color, values, dash });
   const has = (values) => Array.isArray(values) && values.some((value) => value !== null);
   const specs = {
-    rate: { unit: "rate", t: load.t, series: [line("offered", 0, load.offered, true), line("achieved", 1, load.achieved)] },
-    latency: { unit: "time", log: true, t: load.t, series: [
+    rate: { unit: "rate", t: load.t, s: load.s, series: [line("offered", 0, load.offered, true), line("achieved", 1, load.achieved)] },
+    latency: { unit: "time", log: true, t: load.t, s: load.s, series: [
       line("p50", 3, load.p50), line("p90", 1, load.p90), line("p99", 2, load.p99), line("max", 0, load.max),
       line("corrected p50", 3, load.corrected_p50, true), line("corrected p99", 2, load.corrected_p99, true)] },
     errors: { unit: "rate", t: load.t, bars: true, series: [line("failed", 2, load.failed), line("dropped", 0, load.dropped)] },
@@ -115,9 +115,13 @@
     const [first, last] = span(chart.t);
     let d = "", pen = "M";
     for (let i = first; i < last; i += 1) {
-      // A pause between two rounds is no load: the line is broken, not drawn through it.
-      if (values[i] === null || (i > first && chart.t[i] - chart.t[i - 1] > chart.gap)) pen = "M";
-      if (values[i] === null) continue;
+      if (values[i] === null) { pen = "M"; continue; }
+      // A pause between two rounds is no load: the line is broken there, not drawn through it.
+      // A second of load begins before the moment at which it was written.
+      const length = chart.s ? chart.s[i] : 0;
+      const pause = i > first ? chart.t[i] - length - chart.t[i - 1] : 0;
+      if (pause > (chart.s ? length / 2 : chart.gap)) pen = "M";
+      if (pen === "M" && length) { d += "M" + x(chart.t[i] - length).toFixed(1) + " " + y(values[i]).toFixed(1); pen = "L"; }
       d += pen + x(chart.t[i]).toFixed(1) + " " + y(values[i]).toFixed(1);
       pen = "L";
     }
