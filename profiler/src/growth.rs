@@ -121,9 +121,9 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
     let mut order: Vec<usize> = (0..fits.len()).collect();
     order.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     let with = *order.first()?;
-    let margin = order.get(1).map(|next| {
-        (rank(next) - rank(&with)) / (fits[with].chi2 / fits[with].df).max(1.0)
-    });
+    let margin = order
+        .get(1)
+        .map(|next| (rank(next) - rank(&with)) / (fits[with].chi2 / fits[with].df).max(1.0));
     let counts = &operations[with].counts;
     let split = |first: &dyn Fn(usize) -> bool| -> Option<(Slope, Slope)> {
         let part = |wanted: bool| -> Vec<f64> {

@@ -183,7 +183,10 @@ impl Series {
     pub fn levels(&self, site: &SiteTrack) -> Vec<f64> {
         (0..self.points.len())
             .map(|index| {
-                site.stacks.values().map(|track| track.at(index).map_or(0.0, |c| c.live_bytes)).sum()
+                site.stacks
+                    .values()
+                    .map(|track| track.at(index).map_or(0.0, |c| c.live_bytes))
+                    .sum()
             })
             .collect()
     }
@@ -204,10 +207,11 @@ impl Series {
         let mut columns = SiteColumns::default();
         for column in [&mut columns.bytes, &mut columns.objects] {
             column.levels = vec![0.0; count];
-            column.noise = Noise { steps: vec![0.0; rounds], levels: vec![0.0; count], floor: 0.0 };
+            column.noise =
+                Noise { steps: vec![0.0; rounds], levels: vec![0.0; count], ..Noise::default() };
         }
         columns.containers = vec![0.0; count];
-        let mut turned = 0.0;
+        let (mut turned, mut present) = (0.0, 0.0);
         for track in site.stacks.values() {
             let cells: Vec<Cell> =
                 (first..first + count).map(|i| track.at(i).copied().unwrap_or_default()).collect();
@@ -217,15 +221,20 @@ impl Series {
                 }
                 continue;
             }
-            turned += self.add_stack(&mut columns, &cells);
+            let (there_and_back, samples) = self.add_stack(&mut columns, &cells);
+            turned += there_and_back;
+            present += samples;
         }
-        finish(&mut columns, turned);
+        finish(&mut columns, turned, present);
         columns
     }
 
-    /// Adds one stack to the columns of its site; returns its samples that came and went.
-    fn add_stack(&self, columns: &mut SiteColumns, cells: &[Cell]) -> f64 {
-        let Some(size) = cells.iter().rev().find_map(Cell::object_bytes) else { return 0.0 };
+    /// Adds one stack to the columns of its site; returns its samples that came and went, and
+    /// those that were there at the ends of the rounds.
+    fn add_stack(&self, columns: &mut SiteColumns, cells: &[Cell]) -> (f64, f64) {
+        let Some(size) = cells.iter().rev().find_map(Cell::object_bytes) else {
+            return (0.0, 0.0);
+        };
         for (index, cell) in cells.iter().enumerate() {
             columns.bytes.levels[index] += cell.live_bytes;
             columns.objects.levels[index] += cell.live_objects;
@@ -234,9 +243,8 @@ impl Series {
         // Variance that one sample brings to the number of objects (DIAGNOSIS: q / (1 - q)^2).
         let of_objects = missed / (1.0 - missed).powi(2);
         let of_bytes = of_objects * size * size;
-        let samples = |cell: &Cell| {
-            cell.live_samples.unwrap_or_else(|| cell.live_objects * (1.0 - missed)).max(0.0)
-        };
+        let samples =
+            |cell: &Cell| cell.live_samples.unwrap_or(cell.live_objects * (1.0 - missed)).max(0.0);
         let (mut net, mut turned) = (0.0, 0.0);
         let rounds = cells.len().saturating_sub(1);
         for round in 0..rounds {
@@ -269,17 +277,19 @@ impl Series {
             columns.bytes.noise.steps[round] += staying * of_bytes;
             columns.objects.noise.steps[round] += staying * of_objects;
         }
-        turned
+        (turned, cells.iter().skip(1).map(samples).sum())
     }
 }
 
 /// Inner levels got their share from both sides: each is an estimate of the same variance.
-fn finish(columns: &mut SiteColumns, turned: f64) {
+fn finish(columns: &mut SiteColumns, turned: f64, present: f64) {
     let last = columns.bytes.levels.len().saturating_sub(1);
     for column in [&mut columns.bytes, &mut columns.objects] {
         for level in column.noise.levels.iter_mut().take(last).skip(1) {
             *level /= 2.0;
         }
+        // One that went and one that came make one replaced.
+        column.noise.memory = 1.0 - (turned / 2.0 / present.max(1.0)).min(1.0);
     }
     columns.turnover = turned / columns.net_samples.abs().max(1.0);
     let objects = columns.objects.levels.last().copied().unwrap_or(0.0).max(1.0);

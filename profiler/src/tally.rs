@@ -52,7 +52,12 @@ pub fn growing(series: &Series, operations: &[Operations], kinds: &[RoundKind]) 
         .into_iter()
         .filter_map(|((kind, file, line), (levels, function))| {
             let rounds = count.saturating_sub(1);
-            let noise = Noise { steps: vec![0.0; rounds], levels: vec![0.0; count], floor: 1.0 };
+            let noise = Noise {
+                steps: vec![0.0; rounds],
+                levels: vec![0.0; count],
+                floor: 1.0,
+                ..Noise::default()
+            };
             let column = Column { levels: levels.clone(), noise };
             let growth = growth::of(&column, operations, kinds)?;
             let grows = growth.slope.value >= SHARE_MIN && growth.slope.p_value() <= ALPHA;

@@ -16,8 +16,12 @@ pub const TERMS_MAX: usize = 4;
 pub struct Noise {
     /// Variance that stays with each increment: samples that came and did not go.
     pub steps: Vec<f64>,
-    /// Variance of each level, one more than there are increments.
+    /// Variance that comes and goes at each level, one more than there are increments: half of
+    /// the variance that turnover brings to the increments beside it.
     pub levels: Vec<f64>,
+    /// How much of a level's deviation is still there at the next: 0 when everything is
+    /// replaced in each round, near 1 when hardly anything is.
+    pub memory: f64,
     /// Smallest variance of a level that is believed, whatever sampling says: the working set
     /// of a real process moves by a few objects from one idle moment to the next.
     pub floor: f64,
@@ -119,12 +123,7 @@ pub fn fit(increments: &[f64], regressors: &[Vec<f64>], noise: &Noise) -> Option
 }
 
 /// The extra variance per level at which the residuals are as large as they should be.
-fn excess(
-    increments: &[f64],
-    regressors: &[Vec<f64>],
-    noise: &Noise,
-    df: f64,
-) -> Option<f64> {
+fn excess(increments: &[f64], regressors: &[Vec<f64>], noise: &Noise, df: f64) -> Option<f64> {
     let rounds = increments.len();
     let spread = increments.iter().map(|d| d * d).sum::<f64>() / rounds as f64;
     let (mut low, mut high) = (0.0, spread.max(f64::MIN_POSITIVE));
@@ -153,30 +152,37 @@ fn excess(
 
 /// Steps that suffice to bracket the extra variance.
 const DOUBLINGS_MAX: usize = 16;
-/// Halvings of that bracket: the variance is then known to one part in a million.
-const BISECTIONS: usize = 40;
+/// Halvings of that bracket: the variance is then known to a part in four thousand of the spread,
+/// and any remainder is made good by scaling.
+const BISECTIONS: usize = 12;
 
 /// Share of unexplained variance that is taken as a drift which does not come back. The rest is
 /// taken as scatter of levels. All of it as scatter would trust a wandering working set too
 /// much, all of it as drift would need three times the rounds for any answer.
 const DRIFT_SHARE: f64 = 0.35;
 
-/// Covariance of the increments: what stays, plus levels (variance to both neighbours, minus
-/// between them), plus `extra` in both forms.
+/// A memory longer than this cannot be told from no turnover at all.
+const MEMORY_MAX: f64 = 0.95;
+
+/// Covariance of the increments: what stays, plus the difference of levels whose deviations are
+/// remembered from one to the next (autoregressive of order one), plus scatter without memory,
+/// plus `extra` in both forms.
 fn covariance(noise: &Noise, rounds: usize, extra: f64) -> Vec<Vec<f64>> {
-    let level = |r: usize| {
-        noise.levels.get(r).copied().unwrap_or(0.0) + noise.floor + extra * (1.0 - DRIFT_SHARE)
+    let memory = noise.memory.clamp(0.0, MEMORY_MAX);
+    let scatter = noise.floor + extra * (1.0 - DRIFT_SHARE);
+    let deviation: Vec<f64> = (0..=rounds)
+        .map(|r| (noise.levels.get(r).copied().unwrap_or(0.0) / (1.0 - memory)).sqrt())
+        .collect();
+    let level = |a: usize, b: usize| {
+        let remembered = memory.powi(a.abs_diff(b) as i32);
+        deviation[a] * deviation[b] * remembered + if a == b { scatter } else { 0.0 }
     };
-    let mut matrix = vec![vec![0.0; rounds]; rounds];
-    for r in 0..rounds {
-        let step = noise.steps.get(r).copied().unwrap_or(0.0) + extra * DRIFT_SHARE;
-        matrix[r][r] = step + level(r) + level(r + 1);
-        if r + 1 < rounds {
-            matrix[r][r + 1] = -level(r + 1);
-            matrix[r + 1][r] = -level(r + 1);
-        }
-    }
-    matrix
+    let step = |r: usize| noise.steps.get(r).copied().unwrap_or(0.0) + extra * DRIFT_SHARE;
+    let entry = |a: usize, b: usize| {
+        let levels = level(a + 1, b + 1) - level(a + 1, b) - level(a, b + 1) + level(a, b);
+        levels + if a == b { step(a) } else { 0.0 }
+    };
+    (0..rounds).map(|a| (0..rounds).map(|b| entry(a, b)).collect()).collect()
 }
 
 struct Solution {
@@ -200,10 +206,8 @@ fn solve(increments: &[f64], regressors: &[Vec<f64>], matrix: &[Vec<f64>]) -> Op
     let factor = cholesky(matrix)?;
     let whitened_y = forward(&factor, increments);
     let whitened_x: Vec<Vec<f64>> = regressors.iter().map(|x| forward(&factor, x)).collect();
-    let normal: Vec<Vec<f64>> = whitened_x
-        .iter()
-        .map(|a| whitened_x.iter().map(|b| dot(a, b)).collect())
-        .collect();
+    let normal: Vec<Vec<f64>> =
+        whitened_x.iter().map(|a| whitened_x.iter().map(|b| dot(a, b)).collect()).collect();
     let right: Vec<f64> = whitened_x.iter().map(|a| dot(a, &whitened_y)).collect();
     let root = cholesky(&normal)?;
     let slopes = backward(&root, &forward(&root, &right));
@@ -278,7 +282,8 @@ mod tests {
     fn an_exact_line_is_found_with_a_small_error() {
         let x = vec![100.0, 200.0, 100.0, 200.0, 150.0, 50.0];
         let y: Vec<f64> = x.iter().map(|n| n * 48.0).collect();
-        let noise = Noise { steps: vec![0.0; 6], levels: vec![0.0; 7], floor: 1.0 };
+        let noise =
+            Noise { steps: vec![0.0; 6], levels: vec![0.0; 7], floor: 1.0, ..Noise::default() };
         let fit = fit(&y, &[x], &noise).expect("enough rounds");
         assert!((fit.terms[0].value - 48.0).abs() < 1e-9);
         assert!(fit.terms[0].se < 0.01);
@@ -290,7 +295,7 @@ mod tests {
         let a = vec![100.0, 300.0, 100.0, 300.0, 300.0, 100.0, 300.0, 100.0];
         let b: Vec<f64> = a.iter().map(|n| 400.0 - n).collect();
         let y: Vec<f64> = a.iter().map(|n| n * 64.0).collect();
-        let noise = Noise { steps: vec![64.0; 8], levels: vec![64.0; 9], floor: 0.0 };
+        let noise = Noise { steps: vec![64.0; 8], levels: vec![64.0; 9], ..Noise::default() };
         let both = fit(&y, &[a.clone(), b.clone()], &noise).expect("enough rounds");
         assert!((both.terms[0].value - 64.0).abs() < 1e-6, "{both:?}");
         assert!(both.terms[1].value.abs() < 1e-6, "{both:?}");
@@ -302,7 +307,8 @@ mod tests {
     fn one_jump_is_no_trend() {
         let mut y = vec![0.0; 8];
         y[3] = 1_000_000.0;
-        let noise = Noise { steps: vec![0.0; 8], levels: vec![0.0; 9], floor: 64.0 };
+        let noise =
+            Noise { steps: vec![0.0; 8], levels: vec![0.0; 9], floor: 64.0, ..Noise::default() };
         let fit = fit(&y, &[vec![1_000.0; 8]], &noise).expect("enough rounds");
         assert!(fit.terms[0].p_value() > 0.02, "{fit:?}");
     }

@@ -1,1 +1,25 @@
-//! Stub.
+//! The hall where load and memory meet on one clock: a target is started, driven in rounds of a
+//! [`design`], left to settle, and its heap taken after each; what happens is written to the
+//! run's [`folder`] and judged until it is decided.
+//!
+//! In: a scenario. Out: events as they happen, a folder that survives a kill, and an exit code.
+//! How load is made, how a heap is read and what a series means are left to `loadgen` and
+//! `profiler`; how it is shown is left to reports and screens.
+
+pub mod control;
+pub mod design;
+pub mod exit;
+pub mod folder;
+pub mod heap;
+pub mod journal;
+pub mod observer;
+pub mod target;
+
+pub mod attach;
+
+pub mod archive;
+pub mod session;
+pub mod watch;
+
+pub use control::Control;
+pub use session::{Outcome, RunError, RunRequest, run};

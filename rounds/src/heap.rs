@@ -1,0 +1,81 @@
+//! The heap of a target at one moment, by site. In: a snapshot as it was fetched, or a file. Out:
+//! a folded profile. Names are looked up off the async threads and kept from one snapshot to the
+//! next, since the program does not change.
+
+use ebbtide_profiler::source::SourceError;
+use ebbtide_profiler::symbol::Symbolizer;
+use ebbtide_profiler::{Folded, SiteRules, parse, site};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HeapError {
+    /// It could not be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It could not be read.
+    #[error("`{}`: {source}", path.display())]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: parse::ParseError,
+    },
+    /// Its file could not be read or written.
+    #[error("`{}`: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Reads snapshots of one program.
+#[derive(Clone, Default)]
+pub struct HeapReader {
+    symbolizer: Arc<Mutex<Symbolizer>>,
+    rules: Arc<SiteRules>,
+}
+
+impl std::fmt::Debug for HeapReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HeapReader").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+impl HeapReader {
+    /// A reader by the given rules of what is own code.
+    #[must_use]
+    pub fn new(rules: SiteRules) -> Self {
+        Self { rules: Arc::new(rules), ..Self::default() }
+    }
+
+    /// Folds a snapshot; `path` is what errors name.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapError::Parse`].
+    pub async fn fold(&self, bytes: Vec<u8>, path: &Path) -> Result<Folded, HeapError> {
+        let (this, path) = (self.clone(), path.to_owned());
+        let work = tokio::task::spawn_blocking(move || this.fold_here(&bytes, &path));
+        match work.await {
+            Ok(folded) => folded,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// The same on this thread.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapError::Parse`].
+    pub fn fold_here(&self, bytes: &[u8], path: &Path) -> Result<Folded, HeapError> {
+        let parse_error = |source| HeapError::Parse { path: path.to_owned(), source };
+        let profile = parse::read(bytes).map_err(parse_error)?;
+        let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
+        let symbols = symbolizer.resolve(&profile);
+        Ok(site::fold(&profile, &symbols, &self.rules))
+    }
+}

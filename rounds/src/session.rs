@@ -1,0 +1,575 @@
+//! The session: one run from its first event to its last. In: a scenario and the reins. Out: a
+//! run's folder, events to whoever watches, and an exit code.
+//!
+//! This is the join of the two paths: load is driven round by round, the heap is taken after
+//! each, and the series is judged until it is decided. What is said at the end is said whatever
+//! happened before: a target that died, a full disk and Ctrl-C all lead through `close`.
+
+use crate::attach::{attach, site_rules, surroundings};
+use crate::control::Control;
+use crate::design::{Design, FlowShare, RoundPlan};
+use crate::exit::Ending;
+use crate::folder::{self, FolderError, RunFolder};
+use crate::heap::{HeapError, HeapReader};
+use crate::journal::Journal;
+use crate::observer::{self, Observer, Settled};
+use crate::target::{RunningTarget, TargetError};
+use ebbtide_loadgen::hlog::HlogWriter;
+use ebbtide_loadgen::scenario::{MemoryWatch, Scenario};
+use ebbtide_loadgen::{Engine, EngineError, Faults, Pass, Plan, Totals, threshold};
+use ebbtide_profiler::Folded;
+use ebbtide_profiler::series::{Observation, Series};
+use ebbtide_profiler::source::{SourceError, Target as Source};
+use ebbtide_profiler::verdict::{self, LOOKS, Rules};
+use ebbtide_record::event::{
+    Body, Event, MemoryPoint, Phase, PhaseStart, RoundKind, RunEnded, RunStarted,
+    SITES_IN_SNAPSHOT_MAX, SiteLive, SnapshotTaken,
+};
+use ebbtide_record::{Metrics, Sidecar, State};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
+
+/// How often all metrics are written down while load is driven.
+const METRICS_EVERY: Duration = Duration::from_secs(10);
+/// How long load has to drain before it is cut.
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+/// Measured rounds after which a first word is ventured, marked as undecided.
+const PREVIEW_FROM: u32 = 3;
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its text, which is kept with the run.
+    pub scenario_text: String,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// The command line that reproduces the run.
+    pub command: Vec<String>,
+    /// What `ebb` as the first word of a target's command stands for.
+    pub ebb: PathBuf,
+    /// Threads of the generator; 0 for one per core.
+    pub threads: usize,
+    /// Inconclusive is a failure too.
+    pub strict: bool,
+    /// Version of the tool.
+    pub version: String,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code that won.
+    pub exit_code: i32,
+    /// All that happened.
+    pub state: State,
+    /// The run's folder.
+    pub folder: PathBuf,
+}
+
+/// Why there was no run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The scenario is at fault.
+    #[error(transparent)]
+    Scenario(#[from] Faults),
+    /// The run's folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// There is no target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Load cannot be driven.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The target's heap cannot be had.
+    #[error("memory cannot be watched: {0}")]
+    Source(#[from] SourceError),
+    /// A snapshot cannot be used.
+    #[error(transparent)]
+    Heap(#[from] HeapError),
+}
+
+/// Runs a scenario.
+///
+/// # Errors
+///
+/// Why it could not begin, or not be written down. What went wrong with the target or the load
+/// once it had begun is part of the outcome.
+pub async fn run(
+    request: RunRequest,
+    control: Control,
+    events: Sender<Event>,
+) -> Result<Outcome, RunError> {
+    // Faults are told before anything is started or written.
+    Plan::resolve(&request.scenario, request.scenario.target.base.as_deref().unwrap_or(NOWHERE))?;
+    let folder = RunFolder::create(&request.out)?;
+    folder.write(folder::SCENARIO, request.scenario_text.as_bytes())?;
+    let surroundings = surroundings(&request, &folder);
+    let mut target = RunningTarget::start(&request.scenario.target, &surroundings).await?;
+    let result = with_target(&request, control, events, &folder, &mut target).await;
+    target.stop().await;
+    let (exit_code, state) = result?;
+    folder::write_summary(folder.path(), &state)?;
+    Ok(Outcome { exit_code, state, folder: folder.path().to_owned() })
+}
+
+/// Stands for the address of a target that is not started yet.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+async fn with_target(
+    request: &RunRequest,
+    control: Control,
+    events: Sender<Event>,
+    folder: &RunFolder,
+    target: &mut RunningTarget,
+) -> Result<(i32, State), RunError> {
+    let plan = Arc::new(Plan::resolve(&request.scenario, &target.base)?);
+    folder.write(folder::PLAN, &serde_json::to_vec_pretty(&*plan).unwrap_or_default())?;
+    let source = attach(&request.scenario, target).await?;
+    let hlog_path = folder.path().join(folder::HISTOGRAMS);
+    let unwritable = |source| FolderError::Unwritable { path: hlog_path.clone(), source };
+    let hlog = File::create(&hlog_path)
+        .and_then(|file| HlogWriter::begin(file, unix_ms()))
+        .map_err(unwritable)?;
+    let rules = site_rules(&request.scenario);
+    let mut session = Session {
+        journal: Journal::new(Some(folder.log()?), events),
+        observer: Observer::start(source.clone()),
+        heap: HeapReader::new(rules),
+        totals: Totals::default(),
+        operations: BTreeMap::new(),
+        snapshots: 0,
+        busy: None,
+        failure: None,
+        began: Instant::now(),
+        request,
+        control,
+        folder,
+        target,
+        plan,
+        source,
+        hlog,
+    };
+    let started = session.started();
+    session.journal.note(started).await?;
+    let outcome = match &request.scenario.memory {
+        Some(watch) => session.rounds(watch).await,
+        None => session.load_once().await,
+    };
+    session.close(outcome).await
+}
+
+/// A run in progress.
+struct Session<'a> {
+    request: &'a RunRequest,
+    control: Control,
+    folder: &'a RunFolder,
+    target: &'a mut RunningTarget,
+    plan: Arc<Plan>,
+    source: Option<Source>,
+    observer: Observer,
+    heap: HeapReader,
+    journal: Journal,
+    hlog: HlogWriter<File>,
+    totals: Totals,
+    operations: BTreeMap<String, u64>,
+    snapshots: u32,
+    busy: Option<u64>,
+    failure: Option<String>,
+    began: Instant,
+}
+
+impl Session<'_> {
+    fn started(&self) -> Body {
+        let scenario = &self.request.scenario;
+        let watch = scenario.memory.as_ref();
+        let host = BTreeMap::from([
+            (
+                "cores".to_owned(),
+                std::thread::available_parallelism().map_or(0, usize::from).to_string(),
+            ),
+            ("kernel".to_owned(), kernel()),
+        ]);
+        Body::RunStarted(Box::new(RunStarted {
+            version: self.request.version.clone(),
+            name: scenario.name.clone(),
+            command: self.request.command.clone(),
+            seed: scenario.seed,
+            at_unix_ms: unix_ms(),
+            base: self.target.base.clone(),
+            target_command: scenario.target.command.clone(),
+            target_pid: self.target.pid,
+            warmup_rounds: watch.map_or(0, |watch| watch.warmup_rounds),
+            rounds: watch.map_or(0, |watch| watch.rounds),
+            max_rounds: watch.map_or(0, |watch| watch.max_rounds),
+            duration_s: self.plan.duration().map(|length| length.as_secs_f64()),
+            host,
+        }))
+    }
+
+    /// Load without rounds: one pass of the plan as it stands.
+    async fn load_once(&mut self) -> Result<(), RunError> {
+        let start = PhaseStart { round: 0, kind: RoundKind::New, phase: Phase::Load };
+        self.journal.note(Body::Phase(start)).await?;
+        let pass = Pass { threads: self.request.threads, ..Pass::default() };
+        self.drive(pass, start).await
+    }
+
+    /// Load in rounds, until the series is decided.
+    async fn rounds(&mut self, watch: &MemoryWatch) -> Result<(), RunError> {
+        let design = Design {
+            flows: self.flows(),
+            warmup_rounds: watch.warmup_rounds,
+            operations_per_round: watch.operations_per_round,
+            replay: watch.replay,
+        };
+        let rules =
+            Rules { limits: watch.limit.clone(), bounded: watch.bounded.clone(), known_load: true };
+        let mut series = Series::default();
+        for index in 0..watch.warmup_rounds + watch.max_rounds {
+            let plan = design.round(index);
+            let Some(observation) = self.round(&plan, watch).await? else { return Ok(()) };
+            series.push(observation);
+            let measured = (index + 1).saturating_sub(watch.warmup_rounds);
+            if measured < PREVIEW_FROM.min(watch.rounds) {
+                continue;
+            }
+            let due = measured == watch.rounds
+                || measured == watch.max_rounds
+                || (measured > watch.rounds && LOOKS.contains(&measured));
+            let mut verdict = verdict::judge(&series, &rules);
+            let decided = due && !verdict.undecided;
+            verdict.undecided |= !due;
+            self.journal.note(Body::Verdict(Box::new(verdict))).await?;
+            if decided {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn flows(&self) -> Vec<FlowShare> {
+        let operations = |flow: &str| -> f64 {
+            let all = self.plan.operations_per_iteration(flow);
+            all.iter().filter(|(name, _)| !name.starts_with("close ")).map(|(_, n)| n).sum()
+        };
+        self.plan
+            .flows()
+            .map(|name| FlowShare {
+                name: name.to_owned(),
+                operations_per_iteration: operations(name).max(1.0),
+            })
+            .collect()
+    }
+
+    /// One round: load, drain, settle, snapshot. `None` when the run is over.
+    async fn round(
+        &mut self,
+        plan: &RoundPlan,
+        watch: &MemoryWatch,
+    ) -> Result<Option<Observation>, RunError> {
+        let mut mark = PhaseStart { round: plan.index, kind: plan.kind, phase: Phase::Load };
+        self.journal.note(Body::Phase(mark)).await?;
+        let before = self.operations.clone();
+        let pass = Pass {
+            input_round: plan.input_round,
+            iterations: Some(plan.iterations.clone()),
+            threads: self.request.threads,
+            ..Pass::default()
+        };
+        self.busy = None;
+        self.drive(pass, mark).await?;
+        if self.is_over() {
+            return Ok(None);
+        }
+        let mut observation = Observation {
+            round: plan.index,
+            kind: plan.kind,
+            busy_bytes: self.busy,
+            operations: since(&before, &self.operations),
+            ..Observation::default()
+        };
+        let Some(source) = self.source.clone() else { return Ok(None) };
+        mark.phase = Phase::Settle;
+        self.journal.note(Body::Phase(mark)).await?;
+        let rest = observer::settle(&source, watch.settle_quiet, watch.settle_timeout);
+        let settled = tokio::select! {
+            settled = rest => settled,
+            () = self.control.stopped() => return Ok(None),
+        };
+        observation.settled_ms = settled.settled_ms;
+        observation.unsettled = settled.unsettled;
+        mark.phase = Phase::Snapshot;
+        self.journal.note(Body::Phase(mark)).await?;
+        self.snapshot(&source, &mut observation, Some(settled)).await?;
+        Ok((!self.is_over()).then_some(observation))
+    }
+
+    /// Drives one pass, writing down each second, and adds it to what was measured so far.
+    async fn drive(&mut self, pass: Pass, mut mark: PhaseStart) -> Result<(), RunError> {
+        let mut engine = Engine::start(Arc::clone(&self.plan), pass)?;
+        let stopper = engine.stopper();
+        let mut told = Instant::now();
+        let mut cut: Option<Instant> = None;
+        let mut aborted = false;
+        loop {
+            let stopping = cut.is_some();
+            tokio::select! {
+                biased;
+                () = self.control.aborted(), if !aborted => {
+                    aborted = true;
+                    stopper.abort();
+                }
+                () = self.control.stopped(), if !stopping => {
+                    stopper.drain();
+                    cut = Some(Instant::now() + DRAIN_WITHIN);
+                }
+                () = until(cut), if stopping && !aborted => {
+                    aborted = true;
+                    stopper.abort();
+                }
+                point = self.observer.next() => self.see(point).await?,
+                interval = engine.next() => {
+                    let Some(interval) = interval else { break };
+                    let start = self.began.elapsed()
+                        .saturating_sub(Duration::from_secs_f64(interval.duration_ms / 1e3));
+                    // The log of latencies is for other tools: its loss ends nothing.
+                    if let Err(error) = self.hlog.write(engine.histograms(), start) {
+                        self.journal.missed("histograms", error.to_string()).await?;
+                    }
+                    self.journal.note(Body::Interval(Box::new(interval))).await?;
+                    if engine.is_draining() && mark.phase == Phase::Load {
+                        mark.phase = Phase::Drain;
+                        self.journal.note(Body::Phase(mark)).await?;
+                    }
+                    if told.elapsed() >= METRICS_EVERY {
+                        told = Instant::now();
+                        let mut so_far = self.totals.clone();
+                        so_far.merge(engine.totals());
+                        self.journal.note(Body::Metrics(so_far.so_far())).await?;
+                    }
+                    self.snapshot_if_wished().await?;
+                }
+            }
+        }
+        let measured = engine.finish().await;
+        self.totals.merge(&measured);
+        self.operations = self.totals.operations();
+        self.failure = measured.target_lost();
+        self.journal.note(Body::Metrics(self.totals.so_far())).await?;
+        for warning in self.totals.warnings() {
+            self.journal.warn(warning).await?;
+        }
+        Ok(())
+    }
+
+    async fn see(&mut self, point: MemoryPoint) -> Result<(), RunError> {
+        self.busy = self.busy.max(point.live_bytes);
+        self.journal.note(Body::Memory(Box::new(point))).await?;
+        Ok(())
+    }
+
+    async fn snapshot_if_wished(&mut self) -> Result<(), RunError> {
+        let Some(source) = self.source.clone() else { return Ok(()) };
+        if self.control.take_snapshot_wish() {
+            self.snapshot(&source, &mut Observation::default(), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot, writes it down, and puts it into the observation. One that cannot be
+    /// had is an observation missed, unless the target is gone.
+    async fn snapshot(
+        &mut self,
+        source: &Source,
+        observation: &mut Observation,
+        settled: Option<Settled>,
+    ) -> Result<(), RunError> {
+        let taken = async {
+            let fetched = source.snapshot(settled.is_some()).await?;
+            self.keep(fetched).await
+        };
+        let (name, sidecar, folded) = match taken.await {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.failure = self.failure.take().or_else(|| Some(error.to_string()));
+                self.journal.missed("snapshot", error.to_string()).await?;
+                return Ok(());
+            }
+        };
+        let rss = sidecar.as_ref().map(|s| s.process.rss_bytes).filter(|bytes| *bytes > 0);
+        let census = sidecar.map(|sidecar| sidecar.census).unwrap_or_default();
+        let event = SnapshotTaken {
+            index: self.snapshots,
+            round: settled.map(|_| observation.round),
+            kind: observation.kind,
+            file: format!("{}/{name}", folder::SNAPSHOTS),
+            operations: self.operations.clone(),
+            live_bytes: folded.live_bytes.max(0.0) as u64,
+            live_objects: folded.live_objects.max(0.0) as u64,
+            rss_bytes: rss,
+            busy_bytes: observation.busy_bytes,
+            settled_ms: observation.settled_ms,
+            unsettled: observation.unsettled,
+            sample_interval_bytes: folded.interval_bytes as u64,
+            census: census.kinds.clone(),
+            sites: live_sites(&folded),
+        };
+        self.snapshots += 1;
+        self.journal.note(Body::Snapshot(Box::new(event))).await?;
+        for note in &folded.notes {
+            self.journal.warn(doubt(note)).await?;
+        }
+        observation.rss_bytes = rss;
+        observation.snapshot = name;
+        observation.census = census;
+        observation.folded = folded;
+        Ok(())
+    }
+
+    /// Sees to it that a snapshot lies in the run's folder, and folds it.
+    async fn keep(
+        &self,
+        fetched: ebbtide_profiler::source::Fetched,
+    ) -> Result<(String, Option<Sidecar>, Folded), HeapError> {
+        let folder = self.folder.snapshots();
+        let there = fetched.path.as_deref().filter(|path| path.parent() == Some(&folder));
+        let name = match there.and_then(Path::file_name) {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => format!("heapdump-{}-{}.pb.gz", self.snapshots, unix_ms()),
+        };
+        let path = folder.join(&name);
+        if there.is_none() {
+            let failed = |source| HeapError::File { path: path.clone(), source };
+            tokio::fs::write(&path, &fetched.bytes).await.map_err(failed)?;
+            if let Some(sidecar) = &fetched.sidecar {
+                let mut beside = sidecar.clone();
+                beside.profile.clone_from(&name);
+                let text = serde_json::to_vec_pretty(&beside).unwrap_or_default();
+                let path = path.with_file_name(name.replace(".pb.gz", ".json"));
+                tokio::fs::write(&path, text).await.map_err(failed)?;
+            }
+        }
+        let folded = self.heap.fold(fetched.bytes, &path).await?;
+        Ok((name, fetched.sidecar, folded))
+    }
+
+    /// Whether there is nothing more to do: stopped, or the target is gone.
+    fn is_over(&mut self) -> bool {
+        if let Some(ending) = self.target.ending() {
+            self.failure = Some(ending);
+        }
+        self.failure.is_some() || self.control.is_stopped()
+    }
+
+    /// Says how it ended, whatever happened before.
+    async fn close(mut self, outcome: Result<(), RunError>) -> Result<(i32, State), RunError> {
+        if let Err(error) = outcome {
+            self.failure = Some(error.to_string());
+        }
+        self.is_over();
+        let mut so_far = self.totals.so_far();
+        let failed = self.judge_thresholds(&mut so_far.metrics);
+        let interrupted = self.control.is_stopped();
+        let state = self.journal.state();
+        let watch = self.request.scenario.memory.as_ref();
+        let ending = Ending {
+            interrupted,
+            failed: self.failure.is_some(),
+            thresholds_failed: !failed.is_empty(),
+            latency_claimed: self.claims_latency(),
+            warnings: &state.warnings,
+            memory: watch.map(|_| &state.memory),
+            fail_on: watch.map_or(&[], |watch| &watch.fail_on),
+            strict: self.request.strict,
+        };
+        let codes = ending.codes();
+        let ended = RunEnded {
+            exit_code: codes[0],
+            exit_codes: codes.clone(),
+            partial: interrupted || self.failure.is_some(),
+            reason: self.failure.clone().unwrap_or_default(),
+        };
+        // A full disk must not keep the end from being told: the state has it in any case.
+        let told = self.journal.note(Body::Metrics(so_far)).await;
+        let ended = self.journal.note(Body::RunEnded(ended)).await;
+        told.and(ended)?;
+        Ok((codes[0], self.journal.into_state()))
+    }
+
+    fn judge_thresholds(&self, metrics: &mut Metrics) -> Vec<String> {
+        threshold::judge(&self.plan.thresholds, metrics)
+    }
+
+    fn claims_latency(&self) -> bool {
+        let speaks = |metric: &str| {
+            ["duration", "latency", "waiting", "rtt", "delivery"].iter().any(|w| metric.contains(w))
+        };
+        self.plan.thresholds.iter().any(|threshold| speaks(&threshold.metric))
+    }
+}
+
+/// Release of the kernel, for the reader of a report.
+fn kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().to_owned()
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn since(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let done = |name: &String| before.get(name).copied().unwrap_or(0);
+    after.iter().map(|(name, count)| (name.clone(), count - done(name))).collect()
+}
+
+/// The largest sites of a snapshot, as the log keeps them.
+#[must_use]
+pub fn live_sites(folded: &Folded) -> Vec<SiteLive> {
+    folded
+        .sites
+        .iter()
+        .take(SITES_IN_SNAPSHOT_MAX)
+        .map(|site| {
+            let total = site.total();
+            SiteLive {
+                id: site.id.clone(),
+                function: site.function.clone(),
+                file: site.file.clone(),
+                line: site.line,
+                kind: site.kind,
+                live_bytes: total.live_bytes,
+                live_objects: total.live_objects,
+            }
+        })
+        .collect()
+}
+
+/// A note on a snapshot as a warning of the run.
+#[must_use]
+pub fn doubt(note: &str) -> ebbtide_record::event::Warning {
+    ebbtide_record::event::Warning {
+        code: "snapshot".to_owned(),
+        message: note.to_owned(),
+        advice: "sites without names cannot be told apart: build the target with `debug = 1` and \
+                 do not strip it"
+            .to_owned(),
+    }
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |past| past.as_millis() as u64)
+}

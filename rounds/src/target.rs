@@ -1,0 +1,315 @@
+//! The target's process: started on a free port and stopped again, or attached to. In: the
+//! scenario's target. Out: its base URL and pid, and the word when it ends. What its memory
+//! looks like is left to `observe`.
+//!
+//! A started target never outlives the run: it is told to end, then made to, and should the run
+//! itself be killed, the kernel tells it.
+
+use ebbtide_loadgen::scenario::Target;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a started target has until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is asked.
+const READY_EVERY: Duration = Duration::from_millis(20);
+/// How long one question may take.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
+/// How long it has to end once told to.
+const END_WITHIN: Duration = Duration::from_secs(5);
+/// What is shown of what it wrote when it fails.
+const TAIL_LINES: usize = 3;
+/// Bytes read from the end of its log for that.
+const TAIL_BYTES: u64 = 4_096;
+/// The placeholder for the port.
+const PORT: &str = "${port}";
+
+/// Why there is no target.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The scenario names none.
+    #[error("no target: give `[target]` a `base` or a `command`")]
+    Missing,
+    /// The command could not be started.
+    #[error("target `{command}` could not be started: {source}: check `target.command`")]
+    Start {
+        /// The program.
+        command: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It ended before it was ready.
+    #[error("target `{command}` ended before it was ready ({status}): {tail}")]
+    Ended {
+        /// The program.
+        command: String,
+        /// How it ended.
+        status: String,
+        /// The last it wrote.
+        tail: String,
+    },
+    /// It did not become ready.
+    #[error(
+        "target at {address} was not ready within {} s: check `target.ready` (`{ready}`) and \
+         that the command listens on `${{port}}`", READY_WITHIN.as_secs()
+    )]
+    NotReady {
+        /// Where it should listen.
+        address: String,
+        /// What was asked for.
+        ready: String,
+    },
+    /// No free port, or no file for its output.
+    #[error("target could not be prepared: {0}")]
+    Prepare(#[from] io::Error),
+}
+
+/// What a target is started with besides its own command.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// What `ebb` as the first word of a command stands for.
+    pub ebb: PathBuf,
+    /// Environment added to ours; the scenario's own wins over it.
+    pub env: BTreeMap<String, String>,
+    /// Where its output goes.
+    pub log: PathBuf,
+}
+
+/// A target that runs.
+#[derive(Debug)]
+pub struct RunningTarget {
+    /// `http://127.0.0.1:41231`.
+    pub base: String,
+    /// Its process, where it is known.
+    pub pid: Option<u32>,
+    child: Option<Child>,
+}
+
+#[derive(Debug)]
+struct Child {
+    pidfd: OwnedFd,
+    ended: watch::Receiver<Option<ExitStatus>>,
+}
+
+impl RunningTarget {
+    /// Starts the scenario's target, or takes the one that runs already.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError`]; a target that was started is ended again.
+    pub async fn start(target: &Target, around: &Surroundings) -> Result<Self, TargetError> {
+        if target.command.is_empty() {
+            let base = target.base.clone().ok_or(TargetError::Missing)?;
+            return Ok(Self { base, pid: target.pid, child: None });
+        }
+        let port = free_port()?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let argv: Vec<OsString> = target
+            .command
+            .iter()
+            .enumerate()
+            .map(|(index, word)| match word.as_str() {
+                "ebb" if index == 0 => around.ebb.clone().into_os_string(),
+                word => word.replace(PORT, &port.to_string()).into(),
+            })
+            .collect();
+        let name = target.command.join(" ");
+        let child = spawn(&argv, target, around, port)
+            .await
+            .map_err(|source| TargetError::Start { command: name.clone(), source })?;
+        let base = match &target.base {
+            Some(base) => base.replace(PORT, &port.to_string()),
+            None => format!("http://{address}"),
+        };
+        let (pid, child) = child;
+        let mut running = Self { base, pid: Some(pid), child: Some(child) };
+        let ready = target.ready.as_deref().unwrap_or_default();
+        match running.until_ready(address, ready).await {
+            Ok(()) => Ok(running),
+            Err(status) => {
+                running.stop().await;
+                Err(match status {
+                    Some(status) => TargetError::Ended {
+                        command: name,
+                        status: status.to_string(),
+                        tail: tail(&around.log),
+                    },
+                    None => TargetError::NotReady {
+                        address: address.to_string(),
+                        ready: ready.to_owned(),
+                    },
+                })
+            }
+        }
+    }
+
+    /// Whether it was started by us.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// How it ended, if it was ours and did. For a target of others: `None`, ended or not.
+    #[must_use]
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.child.as_ref().and_then(|child| *child.ended.borrow())
+    }
+
+    /// How it ended, in words.
+    #[must_use]
+    pub fn ending(&self) -> Option<String> {
+        let status = self.ended()?;
+        Some(match status.signal() {
+            Some(signal) => format!("the target was killed by signal {signal}"),
+            None => format!("the target ended with {status}"),
+        })
+    }
+
+    /// Tells it to end, then makes it. Does nothing for a target of others.
+    pub async fn stop(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        for signal in [Signal::TERM, Signal::KILL] {
+            if child.ended.borrow().is_some() {
+                return;
+            }
+            // Fails only when it is gone already, which is what is wanted.
+            let _ = pidfd_send_signal(&child.pidfd, signal);
+            let gone = child.ended.wait_for(Option::is_some);
+            if timeout(END_WITHIN, gone).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    async fn until_ready(
+        &mut self,
+        address: SocketAddr,
+        ready: &str,
+    ) -> Result<(), Option<ExitStatus>> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while Instant::now() < deadline {
+            if let Some(status) = self.ended() {
+                return Err(Some(status));
+            }
+            if matches!(timeout(ASK_WITHIN, ask(address, ready)).await, Ok(Ok(true))) {
+                return Ok(());
+            }
+            sleep(READY_EVERY).await;
+        }
+        Err(None)
+    }
+}
+
+impl Drop for RunningTarget {
+    fn drop(&mut self) {
+        if let Some(child) = &self.child
+            && child.ended.borrow().is_none()
+        {
+            let _ = pidfd_send_signal(&child.pidfd, Signal::KILL);
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Whether it listens, and answers `path` with success when one is given.
+async fn ask(address: SocketAddr, path: &str) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    if path.is_empty() {
+        return Ok(true);
+    }
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await?;
+    Ok(head.starts_with(b"HTTP/1.") && head[9] == b'2')
+}
+
+/// Starts the command on a thread of its own, which then waits for its end. The thread matters:
+/// the kernel's word that the parent died is tied to the thread that started the child.
+async fn spawn(
+    argv: &[OsString],
+    target: &Target,
+    around: &Surroundings,
+    port: u16,
+) -> io::Result<(u32, Child)> {
+    let log = File::create(&around.log)?;
+    let mut command = Command::new(&argv[0]);
+    command
+        .args(&argv[1..])
+        .envs(&around.env)
+        .env("PORT", port.to_string())
+        .envs(&target.env)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    end_with_parent(&mut command);
+    let (started, start) = oneshot::channel();
+    let (end, ended) = watch::channel(None);
+    std::thread::Builder::new().name("ebb-target".to_owned()).spawn(move || {
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                let _ = started.send(Err(error));
+                return;
+            }
+        };
+        let id = child.id();
+        let pid = Pid::from_child(&child);
+        // Opened before anyone can reap the child, so it can mean no other process.
+        let handle = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from);
+        let _ = started.send(handle.map(|pidfd| (id, pidfd)));
+        let _ = end.send(Some(child.wait().unwrap_or_default()));
+    })?;
+    let (pid, pidfd) = start.await.map_err(io::Error::other)??;
+    Ok((pid, Child { pidfd, ended }))
+}
+
+/// Lets the kernel end the child when the thread that started it is gone, and takes it out of
+/// the terminal's process group, so that Ctrl-C reaches the run alone.
+#[expect(unsafe_code, reason = "a hook between fork and exec is unsafe by its nature")]
+fn end_with_parent(command: &mut Command) {
+    command.process_group(0);
+    // SAFETY: prctl is async-signal-safe and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            Ok(())
+        });
+    }
+}
+
+/// The last lines of a log, on one line.
+fn tail(log: &Path) -> String {
+    use std::io::{Read, Seek, SeekFrom};
+    let read = || -> io::Result<String> {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    if lines.is_empty() {
+        return "it wrote nothing".to_owned();
+    }
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join(" / ")
+}
