@@ -156,3 +156,51 @@ impl Ages {
 fn middle_of(birth: u32) -> usize {
     ((birth / SPAN_S) % MIDDLE) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets the clock run from second `from` to `to`.
+    fn run(ages: &Ages, from: u32, to: u32) {
+        (from + 1..=to).for_each(|next| ages.fold(next));
+    }
+
+    #[test]
+    fn an_object_grows_old_class_by_class() {
+        let ages = Ages::new();
+        ages.create(3, 5);
+        let mut now = 5;
+        for (age, class) in [(0, 0), (1, 0), (2, 1), (10, 1), (11, 2), (16, 2), (50, 2), (80, 3)]
+            .into_iter()
+            .chain([(590, 3), (700, 4), (5_000, 4)])
+        {
+            run(&ages, now, 5 + age);
+            now = 5 + age;
+            let tally = ages.tally(now);
+            let mut expected = [0; 5];
+            expected[class] = 1;
+            assert_eq!(tally.live_by_age, expected, "{age} s");
+            assert_eq!((tally.created, tally.dropped), (1, 0));
+        }
+        ages.drop(7, 5, now);
+        assert_eq!(ages.tally(now), Tally { created: 1, dropped: 1, live_by_age: [0; 5] });
+    }
+
+    #[test]
+    fn a_drop_finds_its_birth_at_any_age() {
+        for age in [0, 1, 14, 15, 16, 17, 25, 26, 300, 640, 655, 656, 670, 2_000] {
+            for birth in [0, 9, 10, 15, 16, 163] {
+                let ages = Ages::new();
+                run(&ages, 0, birth);
+                (0..3).for_each(|shard| ages.create(shard, birth));
+                run(&ages, birth, birth + age);
+                ages.drop(9, birth, birth + age);
+                let tally = ages.tally(birth + age);
+                let classes = tally.live_by_age.iter().filter(|&&live| live != 0).count();
+                assert_eq!((tally.created, tally.dropped, classes), (3, 1, 1), "{birth} + {age}");
+                assert_eq!(tally.live_by_age.iter().sum::<i64>(), 2, "{birth} + {age}");
+            }
+        }
+    }
+}

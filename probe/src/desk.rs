@@ -15,6 +15,10 @@ use crate::pprof::{self, About};
 use crate::process::ProcessMemory;
 use serde::Serialize;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Snapshots of the process so far, whichever probe of its life took them.
+static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
 /// What made the probe take a snapshot.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -25,6 +29,8 @@ pub(crate) enum Trigger {
     Timer,
     Rss,
     Exit,
+    /// The program itself, by `Probe::snapshot`.
+    Program,
 }
 
 /// What can be said about the heap of this process.
@@ -61,7 +67,6 @@ pub(crate) struct Desk {
     heap: Heap,
     shelf: Shelf,
     build_ids: BuildIds,
-    sequence: u64,
     tally: Tally,
 }
 
@@ -133,7 +138,7 @@ pub(crate) struct Memory {
 impl Desk {
     pub(crate) fn new(identity: Identity, heap: Heap, shelf: Shelf) -> Self {
         let build_ids = BuildIds::default();
-        Self { identity, heap, shelf, build_ids, sequence: 0, tally: Tally::default() }
+        Self { identity, heap, shelf, build_ids, tally: Tally::default() }
     }
 
     /// Takes a snapshot into the folder; `merged` signals came with it and get none of their own.
@@ -160,10 +165,9 @@ impl Desk {
         let allocator = self.totals();
         let at_unix_ms = unix_ms();
         let profile = self.profile_at(at_unix_ms)?;
-        let sequence = self.sequence + 1;
+        let sequence = SEQUENCE.fetch_add(1, Relaxed) + 1;
         let (name, sidecar_name) = self.shelf.names(sequence, at_unix_ms);
         let path = folder::write_whole(self.shelf.dir(), &name, &profile)?;
-        self.sequence = sequence;
         let sidecar = json(&Sidecar {
             schema: "ebbtide/snapshot/1",
             pid: self.identity.pid,

@@ -2,11 +2,15 @@
 //! In: failures of the modules below. Out: errors whose text names the place and the cure.
 //! Leaves to others: what a broken admin request is answered (`admin`).
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 /// Why the probe did not start. Nothing stays behind: no thread, no handler, no file.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` gives the same text as `Display`: it is what a `main` that ends with `?` prints, and
+/// the cure must be in it.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// A variable of the environment cannot be read.
@@ -67,6 +71,12 @@ pub enum StartError {
         /// The answer.
         source: io::Error,
     },
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Why there is no snapshot.

@@ -127,7 +127,7 @@ impl Watch {
                 let _ = reply.send(admin::respond(&mut self.desk, &self.routes, &request));
             }
             Order::Take(reply) => {
-                let _ = reply.send(self.desk.take(Trigger::Http, 0).map(|taken| taken.path));
+                let _ = reply.send(self.desk.take(Trigger::Program, 0).map(|taken| taken.path));
             }
         }
     }
