@@ -15,6 +15,9 @@ use std::time::Duration;
 /// Connections that are kept open.
 pub(super) const CONNECTIONS: u32 = 64;
 
+/// A generator that says nothing for so long has nothing to say.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A load generator.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Peer {
@@ -138,31 +141,36 @@ pub(super) fn request_of(peer: Peer, headers: &[String], core: usize) -> Result<
     let caught = std::thread::spawn(move || catch(&listener));
     // The listener answers one request and goes; what the peer says to that is its own business.
     let status = peer.command(&load, core)?.status().context("the peer")?;
-    // A peer that never connected leaves the listener waiting: this connection ends that.
-    drop(std::net::TcpStream::connect(address));
+    // A peer that sent nothing leaves the listener waiting: an empty request ends that.
+    if let Ok(mut stream) = std::net::TcpStream::connect(address) {
+        stream.write_all(b"\r\n\r\n")?;
+    }
     let text = caught.join().map_err(|_| anyhow::anyhow!("the listener panicked"))??;
-    if text.is_empty() {
+    if text.trim().is_empty() {
         bail!("`{}` sent no request ({status})", peer.name());
     }
     Ok(Request { text: text.replace(&address.port().to_string(), "PORT") })
 }
 
-/// Reads the first request that comes and answers it and what follows until the peer goes.
+/// Reads the first request that comes, and answers it and what follows until the peer goes. wrk
+/// tries the address with a connection that says nothing.
 fn catch(listener: &TcpListener) -> Result<String> {
     let mut first = String::new();
-    let (mut stream, _) = listener.accept().context("accept")?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut buffer = [0; 4096];
-    let mut head = Vec::new();
-    while let Ok(read @ 1..) = stream.read(&mut buffer) {
-        head.extend_from_slice(&buffer[..read]);
-        if head.ends_with(b"\r\n\r\n") {
-            if first.is_empty() {
-                first = String::from_utf8_lossy(&head).into_owned();
-            }
-            head.clear();
-            if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
-                break;
+    while first.is_empty() {
+        let (mut stream, _) = listener.accept().context("accept")?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut buffer = [0; 4096];
+        let mut head = Vec::new();
+        while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            head.extend_from_slice(&buffer[..read]);
+            if head.ends_with(b"\r\n\r\n") {
+                if first.is_empty() {
+                    first = String::from_utf8_lossy(&head).into_owned();
+                }
+                head.clear();
+                if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+                    break;
+                }
             }
         }
     }

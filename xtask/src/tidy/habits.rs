@@ -10,15 +10,17 @@ use proc_macro2::Delimiter;
 
 /// Checks for `unwrap`, `#[ignore]` and sleeps in tests.
 pub(super) fn check(source: &Source, findings: &mut Vec<Finding>) {
-    for three in source.tokens.windows(3) {
+    for (index, three) in source.tokens.windows(3).enumerate() {
         let (before, Some(name)) = (&three[0], three[1].word()) else { continue };
-        let called = three[2].kind == Kind::Open(Delimiter::Parenthesis);
+        if three[2].kind != Kind::Open(Delimiter::Parenthesis) {
+            continue;
+        }
         let (what, cure) = match name {
-            "unwrap" if called && before.kind == Kind::Mark('.') && !three[1].in_test => (
+            "unwrap" if before.kind == Kind::Mark('.') && !three[1].in_test => (
                 "`unwrap` outside tests",
                 "return the error, or `expect` with the invariant as its text",
             ),
-            "sleep" | "sleep_until" if called && three[1].in_test && !before.is_word("fn") => {
+            "sleep" | "sleep_until" if three[1].in_test && sleeps(source, index + 1) => {
                 ("a test that sleeps", "wait for what is to happen, with a deadline")
             }
             _ => continue,
@@ -32,6 +34,15 @@ pub(super) fn check(source: &Source, findings: &mut Vec<Finding>) {
             findings.push(Finding::new(&source.path, line, "an ignored test", cure));
         }
     }
+}
+
+/// Whether the call at `index` blocks a thread, or makes a timer and awaits it. One that is only
+/// made, to be counted or selected over, is no sleep.
+fn sleeps(source: &Source, index: usize) -> bool {
+    let blocks = source.tokens[index.saturating_sub(3)].is_word("thread")
+        || source.named_paths().iter().any(|path| path.segments == ["std", "thread", "sleep"]);
+    let after = source.close_of(index + 1) + 2;
+    blocks || source.tokens.get(after).is_some_and(|token| token.is_word("await"))
 }
 
 #[cfg(test)]
@@ -50,6 +61,7 @@ mod tests {
             ("a/src/b.rs", "#[cfg(not(test))] fn a() { b.unwrap(); }"),
             ("a/src/b.rs", "#[test] fn a() { std::thread::sleep(b); }"),
             ("a/tests/b.rs", "async fn a() { tokio::time::sleep(b).await; }"),
+            ("a/tests/b.rs", "use std::thread::sleep; fn a(b: C) { sleep(b); }"),
             ("a/tests/b.rs", "#[test] #[ignore] fn a() {}"),
             ("a/tests/b.rs", "#[ignore = \"slow\"] fn a() {}"),
         ] {
@@ -63,6 +75,7 @@ mod tests {
             ("a/src/b.rs", "fn a() { b.unwrap_or(1); tokio::time::sleep(c); }"),
             ("a/src/b.rs", "#[cfg(test)] mod tests { fn a() { b.unwrap(); } }"),
             ("a/tests/b.rs", "fn a() { b.unwrap(); let sleep = \"sleep(1)\"; }"),
+            ("a/tests/b.rs", "fn sleep(a: u8) {} fn b() { let timer = probe::sleep(c); }"),
             ("a/tests/b.rs", "const IGNORED: &str = \"#[ignore]\"; fn ignore() {}"),
         ] {
             assert_eq!(count(path, text), 0, "{path}: {text}");

@@ -46,7 +46,7 @@ fn places(root: &Path, home: &Path) -> Vec<String> {
 pub(super) fn check(tree: &Tree, machine: &[String], findings: &mut Vec<Finding>) {
     for (path, text) in tree.files() {
         for (index, line) in text.lines().enumerate() {
-            if let Some(place) = machine.iter().find(|place| line.contains(place.as_str())) {
+            if let Some(place) = machine.iter().find(|place| names(line, place)) {
                 let what = format!("names `{place}` of this machine");
                 findings.push(Finding::new(
                     path,
@@ -71,6 +71,13 @@ pub(super) fn check(tree: &Tree, machine: &[String], findings: &mut Vec<Finding>
     }
 }
 
+/// Whether the path begins in the line, rather than being the middle of another.
+fn names(line: &str, place: &str) -> bool {
+    line.match_indices(place).any(|(at, _)| {
+        !line[..at].ends_with(|before: char| before.is_alphanumeric() || "._-~}".contains(before))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +97,7 @@ mod tests {
         let machine = ["/data/me/".to_owned()];
         for (path, text, expected) in [
             ("docs/a.md", "see /data/me/ebbtide/x\nand /data/you", 1),
+            ("docs/a.md", "see /home/you/data/me/x and ~/data/me/x", 0),
             ("x/package-lock.json", "\"resolved\": \"https://r.example/a.tgz\"", 1),
             ("x/.npmrc", "registry=https://r.example", 2),
             ("x/.npmrc", "omit-lockfile-registry-resolved=true", 0),
