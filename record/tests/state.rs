@@ -1,5 +1,6 @@
 //! Events -> State -> Summary: the golden log folded, the bounds of what is kept, and the summary
-//! in the shape that `docs/formats.md` promises. `EBBTIDE_BLESS=1` writes the golden summary anew.
+//! in the shape that `docs/formats.md` promises. `EBBTIDE_BLESS=1` writes the golden summary
+//! anew; reading files and tearing them is left to who writes them.
 
 use ebbtide_record::event::{Body, Event, Interval, Missed, Phase, PhaseStart, Quantiles, Warning};
 use ebbtide_record::state::{MARKS_MAX, SERIES_MAX};

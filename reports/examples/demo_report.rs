@@ -1,5 +1,6 @@
-//! Writes the report of a recorded run, or of a run made by hand when no log is named:
-//! `cargo run -p ebbtide-reports --example demo_report -- OUT.html [leak|clean|killed|load|hostile|EVENTS.ndjson]`.
+//! Writes the HTML report of a recorded run, or of one of the runs made by hand for the tests:
+//! `cargo run -p ebbtide-reports --example demo_report -- OUT.html [RUN]`, where RUN is `leak`
+//! (when left out), `clean`, `killed`, `load`, `hostile`, or the path of an `events.ndjson`.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 

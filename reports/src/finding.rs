@@ -6,7 +6,7 @@
 use crate::figures;
 use ebbtide_record::summary::GENERATOR_SATURATED;
 use ebbtide_record::verdict::{RoundPoint, SiteVerdict};
-use ebbtide_record::{MemoryVerdict, State, Verdict};
+use ebbtide_record::{MemoryVerdict, RoundKind, State, Verdict};
 use std::collections::BTreeMap;
 
 /// Exit code of a run whose measurement is invalid.
@@ -259,7 +259,13 @@ fn memory(memory: &MemoryVerdict) -> Vec<Finding> {
             "some sites grew at first, and less and less; none grows without a bound"
                 .clone_into(&mut finding.sentence);
         }
-        Verdict::Steady => "nothing grew".clone_into(&mut finding.sentence),
+        Verdict::Steady => {
+            let measured = |round: &&RoundPoint| round.phase != RoundKind::Warmup;
+            finding.sentence = match memory.rounds.iter().filter(measured).count() {
+                0 | 1 => "nothing grew".to_owned(),
+                rounds => format!("nothing grew over {rounds} measured rounds"),
+            };
+        }
         Verdict::Inconclusive => {
             "whether something grows could not be told".clone_into(&mut finding.sentence);
         }

@@ -1,5 +1,6 @@
-//! State -> HTML: against a golden file without style, script and data, and by the promises of
-//! the page: nothing is loaded, nothing hostile becomes markup, each chart has its table.
+//! State -> HTML. Against golden files without style, script and data; and by the promises of the
+//! page: nothing is loaded, nothing hostile becomes markup, tags are closed, each chart has its
+//! table, a page stays small. How it looks is left to the eye: `examples/demo_report.rs`.
 
 mod golden;
 mod runs;

@@ -1,5 +1,6 @@
-//! State -> terminal text and summary JSON, against golden files. `EBBTIDE_BLESS=1` writes them
-//! anew; look at the difference before it is kept.
+//! State -> terminal text and summary JSON. Against golden files, and by the promises of the
+//! summary: it fits the terminal, the verdict is the last thing said, nothing hostile comes
+//! through. `EBBTIDE_BLESS=1` writes the golden files anew; look before they are kept.
 
 mod golden;
 mod runs;

@@ -1,5 +1,6 @@
-//! What the page's script draws from: the series of the run as columns, short names and rounded
-//! figures, so that an hour at full resolution stays small. A missing value is null, never 0.
+//! What the page's script draws from. In goes the state, out goes one JSON value: the series of
+//! the run as columns, with short names and rounded figures, so that an hour at full resolution
+//! stays small. A missing value is null, never 0. Making it safe inside a page is left to markup.
 
 use super::timeline::measured;
 use ebbtide_record::event::{Interval, Phase, SITES_IN_SNAPSHOT_MAX, SnapshotTaken};
@@ -135,21 +136,21 @@ fn snapshot(at: &At<SnapshotTaken>, names: &mut Names) -> Value {
     })
 }
 
-/// A site's series over the operations that it grows by, or over rounds where these are unknown.
+/// A site's series over the operations that it grows by, or over snapshots where these are
+/// unknown.
 fn site(site: &SiteVerdict, rounds: &[RoundPoint]) -> Value {
     let operation = site.growth_per_op.operation.as_str();
-    let matched = site.series.len() == rounds.len();
-    let done = |round: &RoundPoint| round.operations.get(operation).copied();
-    let by_operation = matched && !rounds.is_empty() && rounds.iter().all(|r| done(r).is_some());
-    let mut sum = 0;
-    let x: Vec<u64> = if by_operation {
-        let since = |round: &RoundPoint| {
-            sum += done(round).unwrap_or(0);
-            sum
-        };
-        rounds.iter().map(since).collect()
-    } else {
-        (1..=site.series.len() as u64).collect()
+    // Operations that go together are named together and counted by the first of them.
+    let counted = operation.split(" + ").next().unwrap_or_default();
+    let done = |round: &RoundPoint| {
+        round.operations.get(operation).or_else(|| round.operations.get(counted)).copied()
+    };
+    let matched = !rounds.is_empty() && site.series.len() == rounds.len();
+    let counts: Option<Vec<u64>> = if matched { rounds.iter().map(done).collect() } else { None };
+    let by_operation = counts.is_some();
+    let x = match counts {
+        Some(counts) => running_sums(&counts),
+        None => (1..=site.series.len() as u64).collect(),
     };
     let kinds: Vec<&str> = if matched {
         rounds.iter().map(|round| round.phase.key()).collect()
@@ -157,13 +158,26 @@ fn site(site: &SiteVerdict, rounds: &[RoundPoint]) -> Value {
         vec![RoundKind::New.key(); site.series.len()]
     };
     let slope = &site.growth_per_op;
+    let axis = match by_operation {
+        true => format!("{operation}, since the start"),
+        false => "snapshot".to_owned(),
+    };
     json!({
         "x": x,
         "y": site.series.iter().map(|bytes| bytes.round()).collect::<Vec<_>>(),
         "kinds": kinds,
-        "axis": if by_operation { format!("{operation}, since the start") } else { "snapshot".to_owned() },
+        "axis": axis,
         "slope": by_operation.then(|| json!({
             "value": slope.value, "low": slope.low, "high": slope.high,
         })),
     })
+}
+
+fn running_sums(counts: &[u64]) -> Vec<u64> {
+    let mut sum = 0;
+    let since = |count: &u64| {
+        sum += count;
+        sum
+    };
+    counts.iter().map(since).collect()
 }

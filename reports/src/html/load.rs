@@ -1,5 +1,6 @@
-//! What the load measured: thresholds, metrics by name, checks, errors, the generator's health
-//! and the doubts about the measurement.
+//! What the load measured. In goes the state, out go sections of the page: the doubts about the
+//! measurement, thresholds, metrics by name, checks and errors; each is empty when there is
+//! nothing to say. What happened when is left to the timeline.
 
 use super::markup::{Cell, escaped, row, table};
 use crate::figures;

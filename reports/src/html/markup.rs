@@ -1,5 +1,6 @@
 //! Markup that cannot be broken out of: text is escaped where it goes in, and nowhere else is
-//! text put into a page. In go words and cells, out goes HTML. Nothing here knows what a run is.
+//! text put into a page. In go words and cells, out goes HTML. What a run is, is not known here;
+//! what the tables say is left to the sections.
 
 /// Text between tags or inside a quoted attribute.
 pub(super) fn escaped(text: &str) -> String {
@@ -80,7 +81,8 @@ pub(super) fn table(caption: &str, heads: &[&str], rows: &str) -> String {
         caption => format!("<caption>{}</caption>", escaped(caption)),
     };
     format!(
-        "<div class=\"scroll\"><table>{caption}<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+        "<div class=\"scroll\"><table>{caption}<thead><tr>{heads}</tr></thead>\n\
+         <tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 

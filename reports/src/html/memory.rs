@@ -170,7 +170,7 @@ fn stack(site: &SiteVerdict) -> String {
         return String::new();
     }
     let mut out =
-        String::from("<h3>Largest stack, where it was allocated first</h3><ol class=\"stack\">\n");
+        String::from("<h3>Largest stack, the allocating end first</h3><ol class=\"stack\">\n");
     for frame in &site.stack {
         let class = if frame.own { " class=\"own\"" } else { "" };
         let at = match (frame.file.as_str(), frame.line) {
@@ -232,7 +232,8 @@ fn snapshots(state: &State) -> String {
         ["#snapshot", "round", "#operations", "#live heap", "#change", "#RSS", "#settled", "file"];
     format!(
         "<h2 id=\"snapshots\">Snapshots</h2>\n<p class=\"soft needs-js\">Choose one to see what \
-         changed since the one before.</p>\n{}<div id=\"diff\" hidden aria-live=\"polite\"></div>\n",
+         changed since the one before.</p>\n{}\
+         <div id=\"diff\" hidden aria-live=\"polite\"></div>\n",
         table("", &heads, &rows)
     )
 }

@@ -1,5 +1,6 @@
-//! How the figures came to be: the command, the plan, the seed, the target, the generator, the
-//! host and the version, so that a reader can repeat the run or doubt it.
+//! How the figures came to be, so that a reader can repeat the run or doubt it. In goes the
+//! state, out goes the last section of the page: the command, the plan, the seed, the target,
+//! the generator, the host and the version.
 
 use super::markup::escaped;
 use crate::figures;
@@ -76,7 +77,8 @@ fn rounds(state: &State, warmup: u32, planned: u32, most: u32) -> String {
         looks => format!(", judged {looks} times"),
     };
     format!(
-        "{driven} driven: {warmup} to warm up, {planned} measured at first and {most} at most{looks}"
+        "{driven} driven: {warmup} to warm up, {planned} measured at first and {most} at \
+         most{looks}"
     )
 }
 
@@ -96,7 +98,8 @@ fn generator(state: &State) -> String {
         threads => format!("{threads} threads, "),
     };
     format!(
-        "{threads}{} CPU, starts late by {} at most (p99 of the worst second), {} dropped iterations{}",
+        "{threads}{} CPU, starts late by {} at most (p99 of the worst second), \
+         {} dropped iterations{}",
         figures::percent(generator.cpu_fraction),
         figures::millis(generator.late_start_p99_ms),
         figures::count(generator.dropped_iterations),

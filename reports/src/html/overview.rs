@@ -1,9 +1,11 @@
-//! The top of the page: what was run, what was found, and the few figures one looks for first.
+//! The top of the page. In goes the state, out goes what was run, what was found, and the few
+//! figures one looks for first. How findings are worded and ordered is left to
+//! [`crate::finding`].
 
 use super::markup::{escaped, list};
 use crate::figures;
 use crate::finding::{self, Finding};
-use ebbtide_record::State;
+use ebbtide_record::{RoundKind, State};
 use std::fmt::Write as _;
 
 pub(super) fn section(state: &State) -> String {
@@ -28,7 +30,8 @@ fn head(state: &State) -> String {
     }
     facts.push(format!("seed {}", started.seed));
     format!(
-        "<header>\n<p class=\"brand\">Ebbtide {}</p>\n<h1>{}</h1>\n<p class=\"facts\">{}</p>\n</header>\n",
+        "<header>\n<p class=\"brand\">Ebbtide {}</p>\n<h1>{}</h1>\n\
+         <p class=\"facts\">{}</p>\n</header>\n",
         escaped(&started.version),
         escaped(&started.name),
         escaped(&facts.join(" · "))
@@ -37,7 +40,8 @@ fn head(state: &State) -> String {
 
 fn banner(finding: &Finding, minor: bool) -> String {
     format!(
-        "<section class=\"banner {}{}\">\n<div class=\"word\">{}</div>\n<p class=\"says\">{}</p>\n{}</section>\n",
+        "<section class=\"banner {}{}\">\n<div class=\"word\">{}</div>\n\
+         <p class=\"says\">{}</p>\n{}</section>\n",
         finding.tone.key(),
         if minor { " minor" } else { "" },
         escaped(&finding.word),
@@ -87,28 +91,27 @@ fn tiles(state: &State) -> String {
     out
 }
 
+/// Change over the measured rounds, from the last warm-up round on: what fills once is no news.
 fn memory_tiles(state: &State) -> Vec<(&'static str, String, String)> {
     let mut tiles = Vec::new();
-    if let (Some(first), Some(last)) = (state.snapshots.first(), state.snapshots.last())
-        && state.snapshots.len() > 1
+    let mut tile = |name, from: f64, to: f64| {
+        let between = format!("{} to {}", figures::bytes(from), figures::bytes(to));
+        tiles.push((name, figures::bytes_change(to - from), between));
+    };
+    let rounds = finding::rounds(state);
+    let warm = rounds.iter().rposition(|round| round.phase == RoundKind::Warmup).unwrap_or(0);
+    if let (Some(first), Some(last)) = (rounds.get(warm), rounds.last())
+        && rounds.len() > warm + 1
     {
-        let (from, to) = (first.value.live_bytes as f64, last.value.live_bytes as f64);
-        tiles.push((
-            "Live heap",
-            figures::bytes_change(to - from),
-            format!("{} to {}", figures::bytes(from), figures::bytes(to)),
-        ));
-    }
-    let rss: Vec<_> = state.points.iter().filter_map(|point| point.value.rss_bytes).collect();
-    if let (Some(first), Some(last)) = (rss.first(), rss.last())
-        && rss.len() > 1
-    {
-        let (from, to) = (*first as f64, *last as f64);
-        tiles.push((
-            "RSS",
-            figures::bytes_change(to - from),
-            format!("{} to {}", figures::bytes(from), figures::bytes(to)),
-        ));
+        tile("Live heap, once warm", first.live_bytes as f64, last.live_bytes as f64);
+        if let (Some(from), Some(to)) = (first.rss_bytes, last.rss_bytes) {
+            tile("RSS, once warm", from as f64, to as f64);
+        }
+    } else {
+        let rss: Vec<_> = state.points.iter().filter_map(|point| point.value.rss_bytes).collect();
+        if let (Some(from), Some(to)) = (rss.first(), rss.last()) {
+            tile("RSS", *from as f64, *to as f64);
+        }
     }
     if let Some(bytes) = state.memory.detectable_bytes_per_op {
         tiles.push(("Detectable growth", figures::bytes(bytes), "per operation".to_owned()));

@@ -1,5 +1,6 @@
-//! What the load measured: thresholds, results by protocol, errors, checks, the generator's
-//! health, warnings. Each part is empty when there is nothing to say.
+//! What the load measured. In goes the state, out go the parts of the summary that speak of it:
+//! thresholds, results by protocol, errors, checks, the generator's health, warnings. Each is
+//! empty when there is nothing to say. Columns and colours are left to the table.
 
 use super::table::{Cell, Paint, Table, clean, wrapped};
 use super::{Style, mark};

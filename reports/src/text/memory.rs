@@ -1,5 +1,6 @@
-//! What the heap showed: the rounds in short, and the sites with growth per operation, its
-//! interval and the word for each. Sites that are steady are counted, not listed.
+//! What the heap showed. In goes the state, out go the rounds in short, and the sites with
+//! growth per operation, its interval and the word for each. Sites that are steady are counted,
+//! not listed, unless nothing else is there. Stacks and series are left to the HTML report.
 
 use super::Style;
 use super::table::{Cell, Paint, Table, wrapped};

@@ -1,5 +1,6 @@
-//! Golden files: what a render must equal, byte for byte, kept beside this file.
-//! `EBBTIDE_BLESS=1` writes them anew.
+//! Golden files: what a render must equal, byte for byte, kept beside this file. In goes a name
+//! and what was rendered; out goes nothing, or a panic with the first line that differs.
+//! `EBBTIDE_BLESS=1` writes the files anew; whether they are right is left to a person.
 
 use std::path::Path;
 
