@@ -215,7 +215,7 @@ mod tests {
             .expect("a line");
         log.append(Body::RunEnded(RunEnded { exit_code: 98, ..RunEnded::default() }))
             .expect("a line");
-        fs::OpenOptions::new()
+        OpenOptions::new()
             .append(true)
             .open(folder.path().join(EVENTS))
             .and_then(|mut file| file.write_all(b"{\"v\":1,\"seq\":2,\"t_"))

@@ -11,6 +11,8 @@ pub mod design;
 pub mod exit;
 pub mod folder;
 pub mod heap;
+
+pub mod capture;
 pub mod journal;
 pub mod observer;
 pub mod target;

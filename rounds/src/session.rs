@@ -6,6 +6,7 @@
 //! happened before: a target that died, a full disk and Ctrl-C all lead through `close`.
 
 use crate::attach::{attach, site_rules, surroundings};
+use crate::capture::{Capture, Captured, doubt, live_sites};
 use crate::control::Control;
 use crate::design::{Design, FlowShare, RoundPlan};
 use crate::exit::Ending;
@@ -17,18 +18,16 @@ use crate::target::{RunningTarget, TargetError};
 use ebbtide_loadgen::hlog::HlogWriter;
 use ebbtide_loadgen::scenario::{MemoryWatch, Scenario};
 use ebbtide_loadgen::{Engine, EngineError, Faults, Pass, Plan, Totals, threshold};
-use ebbtide_profiler::Folded;
 use ebbtide_profiler::series::{Observation, Series};
 use ebbtide_profiler::source::{SourceError, Target as Source};
 use ebbtide_profiler::verdict::{self, LOOKS, Rules};
 use ebbtide_record::event::{
-    Body, Event, MemoryPoint, Phase, PhaseStart, RoundKind, RunEnded, RunStarted,
-    SITES_IN_SNAPSHOT_MAX, SiteLive, SnapshotTaken,
+    Body, Event, MemoryPoint, Phase, PhaseStart, RoundKind, RunEnded, RunStarted, SnapshotTaken,
 };
-use ebbtide_record::{Metrics, Sidecar, State};
+use ebbtide_record::{Metrics, State};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::Sender;
@@ -142,10 +141,9 @@ async fn with_target(
     let mut session = Session {
         journal: Journal::new(Some(folder.log()?), events),
         observer: Observer::start(source.clone()),
-        heap: HeapReader::new(rules),
+        capture: Capture::new(folder, HeapReader::new(rules)),
         totals: Totals::default(),
         operations: BTreeMap::new(),
-        snapshots: 0,
         busy: None,
         failure: None,
         began: Instant::now(),
@@ -175,12 +173,11 @@ struct Session<'a> {
     plan: Arc<Plan>,
     source: Option<Source>,
     observer: Observer,
-    heap: HeapReader,
+    capture: Capture,
     journal: Journal,
     hlog: HlogWriter<File>,
     totals: Totals,
     operations: BTreeMap<String, u64>,
-    snapshots: u32,
     busy: Option<u64>,
     failure: Option<String>,
     began: Instant,
@@ -392,25 +389,22 @@ impl Session<'_> {
         observation: &mut Observation,
         settled: Option<Settled>,
     ) -> Result<(), RunError> {
-        let taken = async {
-            let fetched = source.snapshot(settled.is_some()).await?;
-            self.keep(fetched).await
-        };
-        let (name, sidecar, folded) = match taken.await {
-            Ok(taken) => taken,
+        let captured = match self.capture.take(source, settled.is_some()).await {
+            Ok(captured) => captured,
             Err(error) => {
                 self.failure = self.failure.take().or_else(|| Some(error.to_string()));
                 self.journal.missed("snapshot", error.to_string()).await?;
                 return Ok(());
             }
         };
+        let Captured { index, file, sidecar, folded } = captured;
         let rss = sidecar.as_ref().map(|s| s.process.rss_bytes).filter(|bytes| *bytes > 0);
         let census = sidecar.map(|sidecar| sidecar.census).unwrap_or_default();
         let event = SnapshotTaken {
-            index: self.snapshots,
+            index,
             round: settled.map(|_| observation.round),
             kind: observation.kind,
-            file: format!("{}/{name}", folder::SNAPSHOTS),
+            file: file.clone(),
             operations: self.operations.clone(),
             live_bytes: folded.live_bytes.max(0.0) as u64,
             live_objects: folded.live_objects.max(0.0) as u64,
@@ -422,43 +416,15 @@ impl Session<'_> {
             census: census.kinds.clone(),
             sites: live_sites(&folded),
         };
-        self.snapshots += 1;
         self.journal.note(Body::Snapshot(Box::new(event))).await?;
         for note in &folded.notes {
             self.journal.warn(doubt(note)).await?;
         }
         observation.rss_bytes = rss;
-        observation.snapshot = name;
+        observation.snapshot = file;
         observation.census = census;
         observation.folded = folded;
         Ok(())
-    }
-
-    /// Sees to it that a snapshot lies in the run's folder, and folds it.
-    async fn keep(
-        &self,
-        fetched: ebbtide_profiler::source::Fetched,
-    ) -> Result<(String, Option<Sidecar>, Folded), HeapError> {
-        let folder = self.folder.snapshots();
-        let there = fetched.path.as_deref().filter(|path| path.parent() == Some(&folder));
-        let name = match there.and_then(Path::file_name) {
-            Some(name) => name.to_string_lossy().into_owned(),
-            None => format!("heapdump-{}-{}.pb.gz", self.snapshots, unix_ms()),
-        };
-        let path = folder.join(&name);
-        if there.is_none() {
-            let failed = |source| HeapError::File { path: path.clone(), source };
-            tokio::fs::write(&path, &fetched.bytes).await.map_err(failed)?;
-            if let Some(sidecar) = &fetched.sidecar {
-                let mut beside = sidecar.clone();
-                beside.profile.clone_from(&name);
-                let text = serde_json::to_vec_pretty(&beside).unwrap_or_default();
-                let path = path.with_file_name(name.replace(".pb.gz", ".json"));
-                tokio::fs::write(&path, text).await.map_err(failed)?;
-            }
-        }
-        let folded = self.heap.fold(fetched.bytes, &path).await?;
-        Ok((name, fetched.sidecar, folded))
     }
 
     /// Whether there is nothing more to do: stopped, or the target is gone.
@@ -532,40 +498,6 @@ async fn until(moment: Option<Instant>) {
 fn since(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let done = |name: &String| before.get(name).copied().unwrap_or(0);
     after.iter().map(|(name, count)| (name.clone(), count - done(name))).collect()
-}
-
-/// The largest sites of a snapshot, as the log keeps them.
-#[must_use]
-pub fn live_sites(folded: &Folded) -> Vec<SiteLive> {
-    folded
-        .sites
-        .iter()
-        .take(SITES_IN_SNAPSHOT_MAX)
-        .map(|site| {
-            let total = site.total();
-            SiteLive {
-                id: site.id.clone(),
-                function: site.function.clone(),
-                file: site.file.clone(),
-                line: site.line,
-                kind: site.kind,
-                live_bytes: total.live_bytes,
-                live_objects: total.live_objects,
-            }
-        })
-        .collect()
-}
-
-/// A note on a snapshot as a warning of the run.
-#[must_use]
-pub fn doubt(note: &str) -> ebbtide_record::event::Warning {
-    ebbtide_record::event::Warning {
-        code: "snapshot".to_owned(),
-        message: note.to_owned(),
-        advice: "sites without names cannot be told apart: build the target with `debug = 1` and \
-                 do not strip it"
-            .to_owned(),
-    }
 }
 
 /// Milliseconds since 1970.

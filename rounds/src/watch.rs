@@ -4,11 +4,12 @@
 //! target itself writes.
 
 use crate::archive::PER_SECOND;
+use crate::capture::live_sites;
 use crate::control::Control;
 use crate::heap::HeapReader;
 use crate::journal::Journal;
 use crate::observer::Observer;
-use crate::session::{RunError, live_sites, unix_ms};
+use crate::session::{RunError, unix_ms};
 use ebbtide_profiler::series::{OBSERVATIONS_MAX, Observation, Series};
 use ebbtide_profiler::source::Target as Source;
 use ebbtide_profiler::verdict::{Rules, judge};

@@ -1,0 +1,109 @@
+//! Capture: a snapshot is fetched, laid into the run's folder unless it lies there already, and
+//! folded. In: a source. Out: what the session writes down and judges.
+
+use crate::folder::{RunFolder, SNAPSHOTS};
+use crate::heap::{HeapError, HeapReader};
+use crate::session::unix_ms;
+use ebbtide_profiler::Folded;
+use ebbtide_profiler::source::{Fetched, Target as Source};
+use ebbtide_record::Sidecar;
+use ebbtide_record::event::{SITES_IN_SNAPSHOT_MAX, SiteLive, Warning};
+use std::path::{Path, PathBuf};
+
+/// Takes the snapshots of one run.
+#[derive(Debug)]
+pub struct Capture {
+    folder: PathBuf,
+    heap: HeapReader,
+    taken: u32,
+}
+
+/// A snapshot in the run's folder.
+#[derive(Debug)]
+pub struct Captured {
+    /// Counts the snapshots of the run, from 0.
+    pub index: u32,
+    /// Its path, relative to the run's folder.
+    pub file: String,
+    /// What was known when it was taken.
+    pub sidecar: Option<Sidecar>,
+    /// The heap by site.
+    pub folded: Folded,
+}
+
+impl Capture {
+    /// Captures into a run's folder.
+    #[must_use]
+    pub fn new(folder: &RunFolder, heap: HeapReader) -> Self {
+        Self { folder: folder.snapshots(), heap, taken: 0 }
+    }
+
+    /// Takes a snapshot; with `purge` the allocator first gives back what it holds unused.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be had, kept or read.
+    pub async fn take(&mut self, source: &Source, purge: bool) -> Result<Captured, HeapError> {
+        let fetched = source.snapshot(purge).await?;
+        let name = self.keep(&fetched).await?;
+        let path = self.folder.join(&name);
+        let folded = self.heap.fold(fetched.bytes, &path).await?;
+        let index = self.taken;
+        self.taken += 1;
+        let file = format!("{SNAPSHOTS}/{name}");
+        Ok(Captured { index, file, sidecar: fetched.sidecar, folded })
+    }
+
+    async fn keep(&self, fetched: &Fetched) -> Result<String, HeapError> {
+        let there = fetched.path.as_deref().filter(|path| path.parent() == Some(&self.folder));
+        if let Some(name) = there.and_then(Path::file_name) {
+            return Ok(name.to_string_lossy().into_owned());
+        }
+        let stem = format!("heapdump-{}-{}", self.taken, unix_ms());
+        let name = format!("{stem}.pb.gz");
+        self.write(&name, &fetched.bytes).await?;
+        if let Some(sidecar) = &fetched.sidecar {
+            let beside = Sidecar { profile: name.clone(), ..sidecar.clone() };
+            let text = serde_json::to_vec_pretty(&beside).unwrap_or_default();
+            self.write(&format!("{stem}.json"), &text).await?;
+        }
+        Ok(name)
+    }
+
+    async fn write(&self, name: &str, content: &[u8]) -> Result<(), HeapError> {
+        let path = self.folder.join(name);
+        tokio::fs::write(&path, content).await.map_err(|source| HeapError::File { path, source })
+    }
+}
+
+/// The largest sites of a snapshot, as the log keeps them.
+#[must_use]
+pub fn live_sites(folded: &Folded) -> Vec<SiteLive> {
+    let largest = folded.sites.iter().take(SITES_IN_SNAPSHOT_MAX);
+    largest
+        .map(|site| {
+            let total = site.total();
+            SiteLive {
+                id: site.id.clone(),
+                function: site.function.clone(),
+                file: site.file.clone(),
+                line: site.line,
+                kind: site.kind,
+                live_bytes: total.live_bytes,
+                live_objects: total.live_objects,
+            }
+        })
+        .collect()
+}
+
+/// A note on a snapshot as a warning of the run.
+#[must_use]
+pub fn doubt(note: &str) -> Warning {
+    Warning {
+        code: "snapshot".to_owned(),
+        message: note.to_owned(),
+        advice: "sites without names cannot be told apart: build the target with `debug = 1` and \
+                 do not strip it"
+            .to_owned(),
+    }
+}
