@@ -27,8 +27,8 @@ pub(super) fn write(settings: &Settings, comparisons: &[Comparison]) -> Result<S
          as it always does. {} pairs for each peer after one that is thrown away, the order within \
          a pair drawn by a coin (seed {}). CPU is user and system time of the generator's process, \
          all threads, for each request that the target answered; the rate is the target's count, \
-         too. Ratios are ebb / peer within a pair: their median, its 95 % interval (sign test), \
-         and the goal.\n\n",
+         too. Ratios are ebb / peer within a pair: their median, its 95 % interval (sign test; \
+         below six pairs the extremes), and the goal.\n\n",
         settings.seconds, settings.pairs, settings.seed
     )?;
     text.push_str(
