@@ -293,6 +293,22 @@ impl Court<'_> {
         limit: f64,
         reasons: &mut Vec<String>,
     ) -> (Verdict, bool) {
+        let replayed = growth.by_novelty.filter(|_| self.kinds.contains(&RoundKind::Replay));
+        if let Some((new, replay)) = replayed
+            && (replay.lower(CONFIDENCE) <= 0.0 || replay.value < REPLAY_SHARE * new.value)
+        {
+            let bounded = replay.upper(CONFIDENCE) < new.lower(CONFIDENCE);
+            reasons.push(if bounded {
+                format!(
+                    "it grows with new input ({:.1} bytes per operation) and not when the same \
+                     input comes again ({:.1}): something kept by key, with no bound seen",
+                    new.value, replay.value
+                )
+            } else {
+                "whether it grows on replayed input too is not sure".to_owned()
+            });
+            return (Verdict::Growing, !bounded);
+        }
         if let Some((early, late)) = growth.halves {
             if late.lower(CONFIDENCE) <= 0.0 {
                 if late.upper(CONFIDENCE) <= limit {
@@ -317,35 +333,15 @@ impl Court<'_> {
                 return (Verdict::Growing, true);
             }
         }
-        match growth.by_novelty.filter(|_| self.kinds.contains(&RoundKind::Replay)) {
-            Some((new, replay))
-                if replay.lower(CONFIDENCE) <= 0.0 || replay.value < REPLAY_SHARE * new.value =>
-            {
-                let bounded = replay.upper(CONFIDENCE) < new.lower(CONFIDENCE);
-                if bounded {
-                    reasons.push(format!(
-                        "it grows with new input ({:.1} bytes per operation) and not when the same \
-                         input comes again ({:.1}): something kept by key, with no bound seen",
-                        new.value, replay.value
-                    ));
-                }
-                (Verdict::Growing, !bounded)
-            }
-            Some((_, replay)) => {
-                reasons.push(format!(
-                    "replayed input makes it grow as well ({:.1} bytes per operation), so it is \
-                     not a cache that fills",
-                    replay.value
-                ));
-                (Verdict::Leaking, false)
-            }
-            None => {
-                reasons.push(
-                    "no round replayed its input, so a cache that fills is not excluded".to_owned(),
-                );
-                (Verdict::Leaking, false)
-            }
-        }
+        reasons.push(match replayed {
+            Some((_, replay)) => format!(
+                "replayed input makes it grow as well ({:.1} bytes per operation), so it is not \
+                 a cache that fills",
+                replay.value
+            ),
+            None => "no round replayed its input, so a cache that fills is not excluded".to_owned(),
+        });
+        (Verdict::Leaking, false)
     }
 
     /// Containers that are replaced by larger ones again and again are a finding even when
