@@ -3,12 +3,47 @@
 //! In: a [`Plan`] and a [`Pass`]. Out: one [`Interval`] a second, and [`Totals`] at the end. What
 //! intervals are for, and what happens between two passes, is left to the caller.
 
+mod executor;
+mod local;
+mod pacer;
+mod thread;
+mod vu;
+
+pub(crate) use local::{Local, Watch};
+
 use crate::plan::Plan;
-use crate::totals::Totals;
+use crate::recorder::Recorder;
+use crate::totals::{Slice, Totals};
 use ebbtide_record::event::Interval;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use thread::Report;
+use tokio::sync::mpsc;
+
+/// Reports a thread may be ahead of the owner; past it its intervals get longer.
+const REPORTS_AHEAD: usize = 8;
+
+/// The target counts as lost after so long without an answer, while connections fail.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// Iterations in progress have at most this long once the load is stopped by hand.
+pub(crate) const DRAIN_GRACE_MAX: Duration = Duration::from_secs(3);
+
+/// Threads at most: more than any machine has cores for.
+const THREADS_MAX: usize = 1_024;
+
+const LOADING: u8 = 0;
+const DRAINING: u8 = 1;
+const ABORTED: u8 = 2;
+
+/// Not yet.
+const NEVER: u64 = u64::MAX;
+
+/// Counts the engines of this process, so that stamps of one are not taken for another's.
+static ENGINES: AtomicU32 = AtomicU32::new(0);
 
 /// One drive of a plan.
 #[derive(Clone, Debug, Default)]
@@ -41,46 +76,218 @@ pub enum EngineError {
     },
 }
 
-/// Load in progress.
-#[derive(Debug)]
-pub struct Engine {
-    totals: Totals,
-    stopper: Stopper,
-    histograms: IntervalHistograms,
+/// What the threads of an engine share. Nothing here is touched per request, but for `taken` by
+/// the one executor whose users share a count.
+pub(crate) struct Shared {
+    /// When the engine began.
+    pub(crate) epoch: Instant,
+    /// Iterations taken of each flow's common count.
+    pub(crate) taken: Vec<AtomicU64>,
+    /// What tells this engine's stamps from another's.
+    pub(crate) token: u32,
+    /// Corrected latencies are kept.
+    pub(crate) open_model: bool,
+    stage: AtomicU8,
+    drained: AtomicU64,
+    spares: Mutex<Vec<Box<Recorder>>>,
+    failure: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn new(plan: &Plan) -> Self {
+        let engine = ENGINES.fetch_add(1, Ordering::Relaxed);
+        Self {
+            epoch: Instant::now(),
+            taken: plan.flows.iter().map(|_| AtomicU64::new(0)).collect(),
+            token: std::process::id().rotate_left(12) ^ engine,
+            open_model: plan.is_open_model(),
+            stage: AtomicU8::new(LOADING),
+            drained: AtomicU64::new(NEVER),
+            spares: Mutex::default(),
+            failure: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn stage(&self) -> u8 {
+        self.stage.load(Ordering::Relaxed)
+    }
+
+    /// No new iterations.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stage() != LOADING
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.stage() == ABORTED
+    }
+
+    /// Notes when the drain was first seen, nanoseconds since the engine began.
+    pub(crate) fn drain_began(&self, now: u64) {
+        self.drained.fetch_min(now, Ordering::Relaxed);
+    }
+
+    pub(crate) fn drain_begin(&self) -> Option<u64> {
+        let began = self.drained.load(Ordering::Relaxed);
+        (began != NEVER).then_some(began)
+    }
+
+    /// An empty recorder: one that was handed back, if there is one.
+    pub(crate) fn spare(&self, plan: &Plan) -> Box<Recorder> {
+        let spare = self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Box::new(Recorder::new(plan.slots.len(), plan.checks.len())))
+    }
+
+    fn hand_back(&self, mut recorder: Box<Recorder>) {
+        recorder.clear();
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner).push(recorder);
+    }
+
+    /// Says why a thread could not do its work.
+    pub(crate) fn fail(&self, why: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
 }
 
 /// Ends the load before its time. Clones act on the same load.
-#[derive(Clone, Debug, Default)]
-pub struct Stopper {}
+#[derive(Clone)]
+pub struct Stopper {
+    shared: Arc<Shared>,
+}
 
 impl Stopper {
-    /// No new iterations; those in progress may end within their graceful stop.
-    pub fn drain(&self) {}
+    /// No new iterations; those in progress may end within their graceful stop, or three seconds
+    /// if that is shorter. Connections are closed cleanly.
+    pub fn drain(&self) {
+        self.shared.stage.fetch_max(DRAINING, Ordering::Relaxed);
+    }
 
-    /// Everything in flight is cut.
-    pub fn abort(&self) {}
+    /// Everything in flight is cut, and connections are dropped.
+    pub fn abort(&self) {
+        self.shared.stage.fetch_max(ABORTED, Ordering::Relaxed);
+    }
+}
+
+/// Load in progress.
+pub struct Engine {
+    plan: Arc<Plan>,
+    shared: Arc<Shared>,
+    reports: mpsc::Receiver<Report>,
+    /// Threads that have not ended.
+    live: Vec<bool>,
+    totals: Totals,
+    histograms: IntervalHistograms,
+    /// Since when no answer has come while connections failed.
+    silent: Duration,
+    /// Users of each thread.
+    vus: Vec<u64>,
+    vus_max: Vec<u64>,
+    planned: Option<Duration>,
 }
 
 /// Latencies of one interval, for [`crate::hlog`].
-#[derive(Clone, Debug, Default)]
-pub struct IntervalHistograms {}
+#[derive(Clone, Default)]
+pub struct IntervalHistograms {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) recorder: Recorder,
+    pub(crate) length: Duration,
+}
 
 impl Engine {
-    /// Starts the threads of a pass.
+    /// Starts the threads of a pass. Looks up the target's address, which blocks for as long as
+    /// the resolver takes when it is a name.
     ///
     /// # Errors
     /// When the host has no address or a thread cannot be started.
-    pub fn start(_plan: Arc<Plan>, _pass: Pass) -> Result<Self, EngineError> {
+    pub fn start(plan: Arc<Plan>, pass: Pass) -> Result<Self, EngineError> {
+        let addresses = resolve(&plan)?;
+        let threads = match pass.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads.min(THREADS_MAX),
+        };
+        let shared = Arc::new(Shared::new(&plan));
+        let (sender, reports) = mpsc::channel(REPORTS_AHEAD * threads);
+        for place in 0..threads {
+            let share = (Arc::clone(&plan), pass.clone(), Arc::clone(&shared));
+            let (addresses, sender) = (addresses.clone(), sender.clone());
+            std::thread::Builder::new().name(format!("ebb-load-{place}")).spawn(move || {
+                thread::run(share, addresses, (place, threads), sender);
+            })?;
+        }
+        let planned = if pass.iterations.is_some() { None } else { plan.duration() };
         Ok(Self {
-            totals: Totals::default(),
-            stopper: Stopper::default(),
+            totals: Totals::new(&plan, threads),
+            plan,
+            shared,
+            reports,
+            live: vec![true; threads],
             histograms: IntervalHistograms::default(),
+            silent: Duration::ZERO,
+            vus: vec![0; threads],
+            vus_max: vec![0; threads],
+            planned,
         })
     }
 
     /// Waits for the next second of load. None once load and drain are over.
     pub async fn next(&mut self) -> Option<Interval> {
-        None
+        let threads = self.live.len();
+        let mut slice = Slice::new(&self.plan, threads);
+        let mut seen: Vec<bool> = self.live.iter().map(|live| !live).collect();
+        if seen.iter().all(|seen| *seen) {
+            return None;
+        }
+        while !seen.iter().all(|seen| *seen) {
+            let Some(report) = self.reports.recv().await else {
+                // Every thread is gone, the last ones without a word.
+                self.live.fill(false);
+                break;
+            };
+            seen[report.thread] = true;
+            self.vus[report.thread] = report.vus;
+            self.vus_max[report.thread] = report.vus_max;
+            if report.last {
+                self.live[report.thread] = false;
+            }
+            if !report.warmup {
+                self.totals.add(report.thread, &report.recorder, (report.length, report.cpu));
+            }
+            slice.add(report.thread, &report.recorder, (report.length, report.cpu));
+            self.shared.hand_back(report.recorder);
+        }
+        let vus: u64 = self.vus.iter().sum();
+        self.totals.set_vus(vus, self.vus_max.iter().sum());
+        let interval = slice.interval(vus);
+        self.watch_target(&slice);
+        self.histograms = IntervalHistograms {
+            plan: Arc::clone(&self.plan),
+            length: slice.length(),
+            recorder: slice.into_recorder(),
+        };
+        Some(interval)
+    }
+
+    /// Ends the load when the target is lost for good.
+    fn watch_target(&mut self, slice: &Slice) {
+        let counters = slice.counters();
+        if counters.answered > 0 {
+            self.silent = Duration::ZERO;
+        } else if counters.unreachable > 0 {
+            self.silent += slice.length();
+        }
+        if self.silent >= LOST_AFTER && self.totals.target_lost().is_none() {
+            let seconds = LOST_AFTER.as_secs();
+            self.totals.set_lost(format!(
+                "target `{}` is lost: connections have failed for {seconds} s and nothing was \
+                 answered (is it still running?)",
+                self.plan.base
+            ));
+            self.stopper().drain();
+        }
+        if let Some(why) = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            self.totals.set_lost(format!("a thread of the generator failed: {why}"));
+            self.stopper().abort();
+        }
     }
 
     /// Latencies of the interval that [`Engine::next`] gave last.
@@ -95,21 +302,41 @@ impl Engine {
         &self.totals
     }
 
-    /// Whether the load is over and connections are being closed.
+    /// Whether no more iterations are started and connections are being closed.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        true
+        let past = self.planned.is_some_and(|planned| self.shared.epoch.elapsed() >= planned);
+        self.shared.is_over() || past || self.live.iter().all(|live| !live)
     }
 
     /// What ends the load early.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+        Stopper { shared: Arc::clone(&self.shared) }
     }
 
     /// Waits until load and drain are over, and gives what was measured.
     pub async fn finish(mut self) -> Totals {
         while self.next().await.is_some() {}
-        self.totals
+        std::mem::take(&mut self.totals)
     }
+}
+
+impl Drop for Engine {
+    /// An engine that nobody asks any more has no reason to load anybody.
+    fn drop(&mut self) {
+        self.stopper().abort();
+    }
+}
+
+fn resolve(plan: &Plan) -> Result<Vec<SocketAddr>, EngineError> {
+    let host = || format!("{}:{}", plan.address.host, plan.address.port);
+    let found = (plan.address.host.as_str(), plan.address.port).to_socket_addrs();
+    let addresses: Vec<SocketAddr> = found
+        .map_err(|cause| EngineError::Resolve { host: host(), cause: cause.to_string() })?
+        .collect();
+    if addresses.is_empty() {
+        return Err(EngineError::Resolve { host: host(), cause: "it has no address".to_owned() });
+    }
+    Ok(addresses)
 }

@@ -5,13 +5,28 @@
 //! is, is left to the caller.
 
 use crate::engine::IntervalHistograms;
+use crate::plan::SlotKind;
+use crate::recorder::{Trend, add, histogram};
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Values are microseconds; the column of maxima is in milliseconds.
+const MAX_DIVISOR: f64 = 1e3;
+
+/// What is written of each slot: a word for the tag, and the trends it sums.
+const TRENDS: [(&str, &[Trend]); 3] = [
+    ("duration", &[Trend::Duration, Trend::DurationLong]),
+    ("latency", &[Trend::Latency]),
+    ("delivery", &[Trend::Delivery]),
+];
 
 /// Writes an interval log.
-#[derive(Debug)]
 pub struct HlogWriter<W: Write> {
     out: W,
+    serializer: V2DeflateSerializer,
 }
 
 impl<W: Write> HlogWriter<W> {
@@ -20,15 +35,78 @@ impl<W: Write> HlogWriter<W> {
     /// # Errors
     /// When the head cannot be written.
     pub fn begin(mut out: W, started_unix_ms: u64) -> io::Result<Self> {
-        writeln!(out, "#[StartTime: {} (seconds since epoch)]", started_unix_ms as f64 / 1e3)?;
-        Ok(Self { out })
+        let mut serializer = V2DeflateSerializer::new();
+        let started = UNIX_EPOCH + Duration::from_millis(started_unix_ms);
+        IntervalLogWriterBuilder::new()
+            .add_comment("latencies in microseconds, tagged kind:flow:operation:trend")
+            .with_start_time(started)
+            .with_base_time(started)
+            .with_max_value_divisor(MAX_DIVISOR)
+            .begin_log_with(&mut out, &mut serializer)?;
+        out.flush()?;
+        Ok(Self { out, serializer })
     }
 
     /// Writes the histograms of an interval that began `start` after the log did.
     ///
     /// # Errors
     /// When a line cannot be written.
-    pub fn write(&mut self, _histograms: &IntervalHistograms, _start: Duration) -> io::Result<()> {
+    pub fn write(&mut self, interval: &IntervalHistograms, start: Duration) -> io::Result<()> {
+        let mut lines = Vec::new();
+        let mut builder = IntervalLogWriterBuilder::new();
+        builder.with_max_value_divisor(MAX_DIVISOR);
+        let mut log = builder.begin_log_with(&mut lines, &mut self.serializer)?;
+        for (tag, histogram) in tagged(interval) {
+            log.write_histogram(&histogram, start, interval.length, Tag::new(&tag))
+                .map_err(|error| io::Error::other(format!("{error:?}")))?;
+        }
+        // The legend stands at the top of the file already.
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            if line.starts_with(b"Tag=") {
+                self.out.write_all(line)?;
+            }
+        }
         self.out.flush()
     }
+}
+
+/// Histograms that are not empty, with their tags.
+fn tagged(interval: &IntervalHistograms) -> Vec<(String, Histogram<u64>)> {
+    let mut tagged = Vec::new();
+    for (slot, record) in interval.plan.slots.iter().zip(&interval.recorder.slots) {
+        for (word, trends) in TRENDS {
+            let mut sum = histogram();
+            for trend in trends {
+                if let Some(histogram) = &record.trends[*trend as usize] {
+                    add(&mut sum, histogram);
+                }
+            }
+            if !sum.is_empty() {
+                let flow = interval.plan.flows.get(slot.flow).map_or("", |flow| &flow.name);
+                let text = format!("{}:{flow}:{}:{word}", kind_word(slot.kind), slot.name);
+                tagged.push((tag_text(&text), sum));
+            }
+        }
+    }
+    tagged
+}
+
+fn kind_word(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Flow => "iteration",
+        SlotKind::Http => "http",
+        SlotKind::Connect => "ws_connect",
+        SlotKind::Send => "ws_send",
+        SlotKind::Await => "ws_await",
+        SlotKind::Listen => "ws_listen",
+        SlotKind::Ping => "ws_ping",
+        SlotKind::Close => "ws_close",
+    }
+}
+
+/// A tag may hold neither commas nor blanks.
+fn tag_text(text: &str) -> String {
+    text.chars()
+        .map(|c| if c == ',' || c.is_whitespace() || c.is_control() { '_' } else { c })
+        .collect()
 }

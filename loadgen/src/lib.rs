@@ -1,18 +1,36 @@
 //! The load engine: a scenario in, measured load out.
 //!
-//! The modules in the order in which the data passes them: a [`scenario`] is resolved into a
-//! [`plan`], the [`engine`] drives it and gives [`totals`], and [`threshold`]s judge those.
-//! Reports, files and the memory of the target are left to others.
+//! The modules in the order in which the data passes them: a [`scenario`] with its [`template`]s
+//! is resolved into a [`plan`], whose [`schedule`] the [`engine`] keeps, over [`http`] and
+//! [`websocket`] connections; every [`sample`] goes to a [`recorder`], their sums are [`totals`],
+//! [`threshold`]s judge those, and [`hlog`] writes them down. Reports, files and the memory of the
+//! target are left to others.
+
+pub mod fault;
+pub mod scenario;
+pub mod template;
+
+pub mod plan;
+
+pub mod schedule;
+
+pub mod sample;
+pub mod stamp;
+
+mod wire;
+
+pub mod http;
+pub mod websocket;
+
+pub mod recorder;
 
 pub mod engine;
-pub mod fault;
-pub mod hlog;
-pub mod plan;
-pub mod scenario;
-pub mod stamp;
-pub mod template;
-pub mod threshold;
+
 pub mod totals;
+
+pub mod threshold;
+
+pub mod hlog;
 
 pub use engine::{Engine, EngineError, Pass, Stopper};
 pub use fault::{Fault, Faults};

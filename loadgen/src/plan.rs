@@ -344,6 +344,16 @@ impl Executor {
         matches!(self, Self::ConstantArrivalRate { .. } | Self::RampingArrivalRate { .. })
     }
 
+    /// When no more iterations are started, whatever their count.
+    #[must_use]
+    pub fn time_limit(&self) -> Duration {
+        match self {
+            Self::SharedIterations { max_duration, .. }
+            | Self::PerVuIterations { max_duration, .. } => *max_duration,
+            _ => self.length().unwrap_or_default(),
+        }
+    }
+
     /// How long iterations are started; none when a count decides.
     #[must_use]
     pub fn length(&self) -> Option<Duration> {

@@ -1,40 +1,333 @@
 //! What was measured so far: the sum of what all threads recorded, and its metrics. Pure.
 //!
-//! In: recorders of threads, other totals. Out: metrics in k6's names, operations, warnings.
-//! When it is asked, and where it goes, is left to the caller.
+//! In: recorders of threads, other totals. Out: metrics in k6's names, operations, warnings, and
+//! the interval of a second. When it is asked, and where it goes, is left to the caller.
 
-use ebbtide_record::event::{MetricsSoFar, Warning};
+mod metrics;
+
+use crate::plan::{CheckName, Plan, Slot, SlotKind};
+use crate::recorder::{Counters, Recorder, Trend, add, histogram};
+use crate::scenario::ThresholdText;
+use ebbtide_record::event::{Interval, MetricsSoFar, Quantiles, Warning};
+use ebbtide_record::summary::GENERATOR_SATURATED;
+use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Share of a thread's time above which the generator is taken for the bottleneck.
+const CPU_SATURATED: f64 = 0.95;
+
+/// A start this late at the 99th percentile says that the clock was not kept, milliseconds.
+const LATE_START_MS: f64 = 20.0;
+
+/// Measured time under which nothing is said of the generator's health.
+const HEALTH_MIN_S: f64 = 1.0;
 
 /// What was measured over one pass, or over several merged.
-#[derive(Clone, Debug, Default)]
-pub struct Totals {}
+#[derive(Clone, Default)]
+pub struct Totals {
+    slots: Vec<Slot>,
+    checks: Vec<CheckName>,
+    thresholds: Vec<ThresholdText>,
+    recorder: Recorder,
+    /// Length by thread, nanoseconds.
+    lengths: Vec<u64>,
+    /// Length of passes merged into this one, nanoseconds.
+    earlier: u64,
+    cpu: u64,
+    wall: u64,
+    threads: usize,
+    vus: u64,
+    vus_max: u64,
+    lost: Option<String>,
+}
 
 impl Totals {
-    /// Adds what another pass of the same plan measured.
-    pub fn merge(&mut self, _other: &Self) {}
+    pub(crate) fn new(plan: &Plan, threads: usize) -> Self {
+        Self {
+            slots: plan.slots.clone(),
+            checks: plan.checks.clone(),
+            thresholds: plan.thresholds.clone(),
+            recorder: Recorder::new(plan.slots.len(), plan.checks.len()),
+            lengths: vec![0; threads],
+            threads,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn add(&mut self, thread: usize, recorder: &Recorder, (length, cpu): (u64, u64)) {
+        self.recorder.merge(recorder);
+        self.lengths[thread] += length;
+        self.wall += length;
+        self.cpu += cpu;
+    }
+
+    pub(crate) fn set_vus(&mut self, vus: u64, vus_max: u64) {
+        self.vus = vus;
+        self.vus_max = self.vus_max.max(vus_max);
+    }
+
+    pub(crate) fn set_lost(&mut self, why: String) {
+        self.lost = Some(why);
+    }
+
+    /// Adds what another pass of the same scenario measured.
+    pub fn merge(&mut self, other: &Self) {
+        if self.slots.is_empty() {
+            let earlier = self.measured_ns();
+            *self = other.clone();
+            self.earlier += earlier;
+            return;
+        }
+        // Passes of one scenario have the same slots and checks: the plan differs in the address.
+        debug_assert_eq!(self.slots.len(), other.slots.len());
+        self.recorder.merge(&other.recorder);
+        self.earlier += other.measured_ns();
+        self.cpu += other.cpu;
+        self.wall += other.wall;
+        self.threads = self.threads.max(other.threads);
+        self.vus = other.vus;
+        self.vus_max = self.vus_max.max(other.vus_max);
+        if other.lost.is_some() {
+            self.lost.clone_from(&other.lost);
+        }
+    }
+
+    fn measured_ns(&self) -> u64 {
+        self.earlier + self.lengths.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Time measured, warm-up excluded.
+    #[must_use]
+    pub fn measured(&self) -> Duration {
+        Duration::from_nanos(self.measured_ns())
+    }
 
     /// All metrics, in k6's names.
     #[must_use]
     pub fn so_far(&self) -> MetricsSoFar {
-        MetricsSoFar::default()
+        MetricsSoFar {
+            metrics: self.metrics(),
+            errors: errors(&self.recorder),
+            checks: self.check_counts(),
+            operations: self.operations(),
+            measured_ms: self.measured_ns() as f64 / 1e6,
+        }
+    }
+
+    fn check_counts(&self) -> BTreeMap<String, ebbtide_record::event::CheckCount> {
+        let mut counts: BTreeMap<String, ebbtide_record::event::CheckCount> = BTreeMap::new();
+        for (check, count) in self.checks.iter().zip(&self.recorder.checks) {
+            let sum = counts.entry(check.name.clone()).or_default();
+            sum.passes += count.passes;
+            sum.fails += count.fails;
+        }
+        counts
     }
 
     /// Operations by name, failed ones included.
     #[must_use]
     pub fn operations(&self) -> BTreeMap<String, u64> {
-        BTreeMap::new()
+        let mut operations = BTreeMap::new();
+        for (slot, record) in self.slots.iter().zip(&self.recorder.slots) {
+            if slot.kind.is_operation() && record.count > 0 {
+                *operations.entry(slot.name.clone()).or_default() += record.count;
+            }
+        }
+        operations
     }
 
     /// Doubts about the measurement.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
-        Vec::new()
+        let mut warnings = Vec::new();
+        let seconds = self.measured_ns() as f64 / 1e9;
+        if seconds >= HEALTH_MIN_S {
+            warnings.extend(self.saturation());
+        }
+        let dropped = self.recorder.counters.dropped;
+        if dropped > 0 {
+            warnings.push(Warning {
+                code: "dropped_iterations".to_owned(),
+                message: format!(
+                    "{dropped} of {} iterations found no free virtual user",
+                    self.recorder.counters.offered
+                ),
+                advice: "raise `max_vus` or `queue`, or lower the rate".to_owned(),
+            });
+        }
+        let lost = self.lost_deliveries();
+        if lost > 0 {
+            warnings.push(Warning {
+                code: "deliveries_lost".to_owned(),
+                message: format!(
+                    "{lost} of {} deliveries were not seen",
+                    self.recorder.counters.delivery_expected
+                ),
+                advice: "listen longer than the last message takes, or look for drops in the \
+                         server"
+                    .to_owned(),
+            });
+        }
+        warnings
+    }
+
+    fn saturation(&self) -> Option<Warning> {
+        let cpu = self.generator_cpu();
+        let late = self.trend(SlotKind::Flow, &[Trend::LateStart]);
+        let late_ms = late.value_at_quantile(0.99) as f64 / 1e3;
+        let message = if cpu >= CPU_SATURATED {
+            format!("the generator's threads were busy {:.0} % of the time", cpu * 100.0)
+        } else if late.len() > 0 && late_ms > LATE_START_MS && self.recorder.counters.dropped == 0 {
+            format!("1 % of the iterations started {late_ms:.0} ms late or more")
+        } else {
+            return None;
+        };
+        Some(Warning {
+            code: GENERATOR_SATURATED.to_owned(),
+            message,
+            advice: "latencies include the generator's own delay: lower the rate, give it more \
+                     threads (`--threads`) or a machine of its own"
+                .to_owned(),
+        })
+    }
+
+    /// CPU of the generator's threads as a share of their time, 0 to 1.
+    #[must_use]
+    pub fn generator_cpu(&self) -> f64 {
+        if self.wall == 0 { 0.0 } else { self.cpu as f64 / self.wall as f64 }
+    }
+
+    /// Deliveries that were expected and not seen.
+    #[must_use]
+    pub fn lost_deliveries(&self) -> u64 {
+        let counters = &self.recorder.counters;
+        counters.delivery_expected.saturating_sub(counters.delivered)
     }
 
     /// Why the target counts as lost; none while it answers.
     #[must_use]
     pub fn target_lost(&self) -> Option<String> {
-        None
+        self.lost.clone()
+    }
+
+    /// The sum of some trends over all slots of a kind.
+    fn trend(&self, kind: SlotKind, trends: &[Trend]) -> Histogram<u64> {
+        sum_trends(&self.recorder, |place| self.slots[place].kind == kind, trends)
+    }
+}
+
+fn sum_trends(
+    recorder: &Recorder,
+    wanted: impl Fn(usize) -> bool,
+    trends: &[Trend],
+) -> Histogram<u64> {
+    let mut sum = histogram();
+    for (place, record) in recorder.slots.iter().enumerate() {
+        if !wanted(place) {
+            continue;
+        }
+        for trend in trends {
+            if let Some(histogram) = &record.trends[*trend as usize] {
+                add(&mut sum, histogram);
+            }
+        }
+    }
+    sum
+}
+
+fn errors(recorder: &Recorder) -> BTreeMap<String, u64> {
+    recorder.failures.iter().map(|(failure, count)| (failure.to_string(), *count)).collect()
+}
+
+/// One second of load, while it is put together from the reports of all threads.
+pub(crate) struct Slice {
+    kinds: Vec<SlotKind>,
+    open_model: bool,
+    recorder: Recorder,
+    lengths: Vec<u64>,
+    cpu: u64,
+}
+
+impl Slice {
+    pub(crate) fn new(plan: &Plan, threads: usize) -> Self {
+        Self {
+            kinds: plan.slots.iter().map(|slot| slot.kind).collect(),
+            open_model: plan.is_open_model(),
+            recorder: Recorder::new(plan.slots.len(), plan.checks.len()),
+            lengths: vec![0; threads],
+            cpu: 0,
+        }
+    }
+
+    pub(crate) fn add(&mut self, thread: usize, recorder: &Recorder, (length, cpu): (u64, u64)) {
+        self.recorder.merge(recorder);
+        self.lengths[thread] += length;
+        self.cpu += cpu;
+    }
+
+    pub(crate) fn length(&self) -> Duration {
+        Duration::from_nanos(self.lengths.iter().copied().max().unwrap_or(0))
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.recorder.counters
+    }
+
+    pub(crate) fn into_recorder(self) -> Recorder {
+        self.recorder
+    }
+
+    pub(crate) fn interval(&self, vus: u64) -> Interval {
+        let counters = &self.recorder.counters;
+        let exchange = |kind: SlotKind| {
+            matches!(
+                kind,
+                SlotKind::Http
+                    | SlotKind::Connect
+                    | SlotKind::Send
+                    | SlotKind::Ping
+                    | SlotKind::Close
+            )
+        };
+        let of = |wanted: &dyn Fn(SlotKind) -> bool, trends: &[Trend]| {
+            sum_trends(&self.recorder, |place| wanted(self.kinds[place]), trends)
+        };
+        let flow = |kind| kind == SlotKind::Flow;
+        let listen = |kind| kind == SlotKind::Listen;
+        let late = of(&flow, &[Trend::LateStart]);
+        let delivery = of(&listen, &[Trend::Delivery]);
+        let wall: u64 = self.lengths.iter().sum();
+        Interval {
+            duration_ms: self.length().as_secs_f64() * 1e3,
+            offered: self.open_model.then_some(counters.offered),
+            iterations: counters.iterations,
+            requests: counters.requests,
+            errors: errors(&self.recorder),
+            dropped: counters.dropped,
+            vus,
+            messages_sent: counters.messages_sent,
+            messages_received: counters.messages_received,
+            bytes_sent: counters.bytes_sent,
+            bytes_received: counters.bytes_received,
+            latency: quantiles(&of(&exchange, &[Trend::Duration, Trend::DurationLong])),
+            corrected: self.open_model.then(|| quantiles(&of(&exchange, &[Trend::Latency]))),
+            delivery: (!delivery.is_empty()).then(|| quantiles(&delivery)),
+            generator_cpu: if wall == 0 { 0.0 } else { self.cpu as f64 / wall as f64 },
+            late_start_p99_ms: late.value_at_quantile(0.99) as f64 / 1e3,
+        }
+    }
+}
+
+fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
+    let at = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
+    Quantiles {
+        count: histogram.len(),
+        mean: histogram.mean() / 1e3,
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: histogram.max() as f64 / 1e3,
     }
 }

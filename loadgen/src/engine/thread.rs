@@ -1,0 +1,212 @@
+//! One engine thread: its runtime, its users, the sweep that cuts what is overdue, and the report
+//! it hands over once a second.
+//!
+//! In: a plan, a pass, the addresses of the target. Out: [`Report`]s. Merging them is left to the
+//! owner.
+
+use super::executor;
+use super::local::Local;
+use super::{Pass, Shared};
+use crate::plan::Plan;
+use crate::recorder::Recorder;
+use rustix::time::{ClockId, clock_gettime};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+
+/// How often deadlines are looked at: time limits are seconds, so they hold within 5 %.
+const SWEEP: Duration = Duration::from_millis(25);
+
+/// Length of an interval.
+pub(crate) const INTERVAL_NS: u64 = 1_000_000_000;
+
+/// Polls of tasks before the runtime looks for new events, so that one look serves many
+/// connections. More would delay the sweep and the pacer.
+const EVENT_INTERVAL: u32 = 256;
+
+/// What a thread measured in one interval.
+pub(crate) struct Report {
+    /// Which thread.
+    pub(crate) thread: usize,
+    /// The samples.
+    pub(crate) recorder: Box<Recorder>,
+    /// Length, nanoseconds.
+    pub(crate) length: u64,
+    /// CPU the thread used, nanoseconds.
+    pub(crate) cpu: u64,
+    /// Users at its end, and most so far.
+    pub(crate) vus: u64,
+    pub(crate) vus_max: u64,
+    /// It belongs to the warm-up.
+    pub(crate) warmup: bool,
+    /// The thread has ended.
+    pub(crate) last: bool,
+}
+
+/// Runs the thread's share of a pass, until load and drain are over.
+pub(crate) fn run(
+    (plan, pass, shared): (Arc<Plan>, Pass, Arc<Shared>),
+    addresses: Vec<SocketAddr>,
+    (place, threads): (usize, usize),
+    reports: mpsc::Sender<Report>,
+) {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .event_interval(EVENT_INTERVAL)
+        .build_local(LocalOptions::default());
+    let local = Local::new((plan, pass, shared), addresses, (place, threads));
+    match runtime {
+        Ok(runtime) => runtime.block_on(drive(&local, &reports)),
+        Err(error) => {
+            // Without a runtime there is no load; the owner learns it from the empty last report.
+            local.shared.fail(error.to_string());
+            let report = Keeper::new(&local).report(&local, true);
+            // An owner that is gone needs no report.
+            let _ = reports.blocking_send(report);
+        }
+    }
+}
+
+async fn drive(local: &Rc<Local>, reports: &mpsc::Sender<Report>) {
+    let mut tasks = Vec::new();
+    for flow in 0..local.plan.flows.len() {
+        executor::start(local, flow, &mut tasks);
+    }
+    let over = Rc::new(Cell::new(false));
+    let all = {
+        let over = Rc::clone(&over);
+        tokio::task::spawn_local(async move {
+            for task in tasks {
+                // A task that panicked has said so on its own.
+                let _ = task.await;
+            }
+            over.set(true);
+        })
+    };
+    let mut keeper = Keeper::new(local);
+    let mut tick = tokio::time::interval(SWEEP);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut all = std::pin::pin!(all);
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut all => break,
+            _ = tick.tick() => keeper.look(local, reports),
+        }
+    }
+    if let Ok(permit) = reports.reserve().await {
+        permit.send(keeper.report(local, true));
+    }
+}
+
+/// Looks after time: deadlines, ends of flows, intervals.
+struct Keeper {
+    /// Begin of the current interval, nanoseconds.
+    begin: Cell<u64>,
+    cpu: Cell<u64>,
+    stage: u8,
+    /// Flows whose waits have been cut.
+    cut: Vec<bool>,
+    /// End of the warm-up, nanoseconds.
+    warm: u64,
+    looks: u32,
+}
+
+impl Keeper {
+    fn new(local: &Local) -> Self {
+        Self {
+            begin: Cell::new(local.now()),
+            cpu: Cell::new(thread_cpu()),
+            stage: 0,
+            cut: vec![false; local.plan.flows.len()],
+            warm: local.pass.warmup.as_nanos() as u64,
+            looks: 0,
+        }
+    }
+
+    fn look(&mut self, local: &Local, reports: &mpsc::Sender<Report>) {
+        let now = local.now();
+        local.sweep(now);
+        let stage = local.shared.stage();
+        if stage != self.stage {
+            self.stage = stage;
+            local.shared.drain_began(now);
+            local.wake_all();
+        }
+        for flow in 0..self.cut.len() {
+            if !self.cut[flow] && self.is_cut(local, flow, now) {
+                self.cut[flow] = true;
+                local.cut(flow);
+            }
+        }
+        self.looks += 1;
+        if self.looks.is_multiple_of(64) {
+            local.forget_watches();
+        }
+        if now >= self.interval_end() {
+            // An owner that does not keep up gets longer intervals instead of more of them.
+            if let Ok(permit) = reports.try_reserve() {
+                permit.send(self.report(local, false));
+            }
+        }
+    }
+
+    /// When the current interval ends: at whole seconds since the warm-up's end, and at that end.
+    fn interval_end(&self) -> u64 {
+        let offset = self.warm % INTERVAL_NS;
+        let since = self.begin.get().saturating_sub(offset);
+        // An interval that begins within a sweep of its boundary takes the next one.
+        let slack = SWEEP.as_nanos() as u64;
+        if self.begin.get() + slack < offset {
+            return offset;
+        }
+        offset + ((since + slack) / INTERVAL_NS + 1) * INTERVAL_NS
+    }
+
+    /// Whether the waits of a flow are to be cut: its graceful stop has passed.
+    fn is_cut(&self, local: &Local, flow: usize, now: u64) -> bool {
+        if local.shared.is_aborted() {
+            return true;
+        }
+        let plan = &local.plan.flows[flow];
+        let graceful = plan.graceful_stop.as_nanos() as u64;
+        if let Some(began) = local.shared.drain_begin() {
+            return now >= began + graceful.min(super::DRAIN_GRACE_MAX.as_nanos() as u64);
+        }
+        if local.pass.iterations.is_some() {
+            return false;
+        }
+        let end = |length: Duration| local.flow_start(flow) + length.as_nanos() as u64 + graceful;
+        now >= end(plan.executor.time_limit())
+    }
+
+    fn report(&self, local: &Local, last: bool) -> Report {
+        let now = local.now();
+        let cpu = thread_cpu();
+        let spare = local.shared.spare(&local.plan);
+        let report = Report {
+            thread: local.place,
+            recorder: local.recorder.replace(spare),
+            length: now - self.begin.get(),
+            cpu: cpu - self.cpu.get(),
+            vus: local.vus.get(),
+            vus_max: local.vus_max.get(),
+            warmup: self.warm > 0 && now <= self.warm + SWEEP.as_nanos() as u64,
+            last,
+        };
+        self.begin.set(now);
+        self.cpu.set(cpu);
+        report
+    }
+}
+
+/// Nanoseconds of CPU that this thread has used.
+fn thread_cpu() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

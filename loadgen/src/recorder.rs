@@ -1,0 +1,251 @@
+//! What one thread measured in one interval: histograms and counters, nothing per sample. Pure.
+//!
+//! In: samples. Out: sums that can be merged without loss. No allocation once every slot has
+//! been seen. Names, units and rates are left to [`crate::totals`].
+
+use crate::sample::Failure;
+use ebbtide_record::event::CheckCount;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+
+/// Longest latency told apart: an hour, in microseconds. Longer ones count as this.
+pub const LATENCY_MAX_US: u64 = 3_600_000_000;
+
+/// What a fresh histogram holds without growing: a second, in microseconds.
+const LATENCY_FIRST_US: u64 = 1_000_000;
+
+/// Significant digits of latencies.
+const DIGITS: u8 = 3;
+
+/// What is measured in a slot.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Trend {
+    /// From the actual start to the end, of exchanges whose reply came in one piece.
+    Duration,
+    /// The same of exchanges whose reply came in several.
+    DurationLong,
+    /// From the request's end to the first byte of a reply that came in several pieces.
+    Waiting,
+    /// From the first byte of such a reply to its last.
+    Receiving,
+    /// From the intended start to the end.
+    Latency,
+    /// TCP connections made for an exchange.
+    Connecting,
+    /// Life of a WebSocket.
+    Session,
+    /// Delivery of a stamped message.
+    Delivery,
+    /// Actual start minus intended start.
+    LateStart,
+}
+
+/// Kinds of trends.
+pub const TRENDS: usize = 9;
+
+/// A latency histogram in microseconds.
+#[must_use]
+pub fn histogram() -> Histogram<u64> {
+    let mut histogram = Histogram::new_with_bounds(1, LATENCY_FIRST_US, DIGITS)
+        .expect("the bounds and digits are constants that the histogram allows");
+    histogram.auto(true);
+    histogram
+}
+
+/// Adds `other` to `sum`, which grows as needed.
+pub fn add(sum: &mut Histogram<u64>, other: &Histogram<u64>) {
+    // Both have the same digits and the sum resizes itself, so nothing can be out of range.
+    let added = sum.add(other);
+    debug_assert!(added.is_ok());
+}
+
+/// Samples of one slot.
+#[derive(Clone, Debug, Default)]
+pub struct SlotRecord {
+    /// Exchanges, failed ones included.
+    pub count: u64,
+    /// Failed ones.
+    pub failed: u64,
+    /// Histograms, made when first needed.
+    pub trends: [Option<Box<Histogram<u64>>>; TRENDS],
+}
+
+/// Plain sums.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// Iterations completed.
+    pub iterations: u64,
+    /// Iterations cut by the end of the load.
+    pub interrupted: u64,
+    /// Iterations due, in the open model.
+    pub offered: u64,
+    /// Iterations due that found neither a user nor a place to wait.
+    pub dropped: u64,
+    /// Exchanges, failed ones included.
+    pub requests: u64,
+    /// WebSocket messages sent.
+    pub messages_sent: u64,
+    /// WebSocket messages received.
+    pub messages_received: u64,
+    /// Bytes written.
+    pub bytes_sent: u64,
+    /// Bytes read.
+    pub bytes_received: u64,
+    /// WebSockets opened.
+    pub sessions: u64,
+    /// WebSockets that the peer closed.
+    pub disconnects: u64,
+    /// Deliveries that stamped messages should have led to.
+    pub delivery_expected: u64,
+    /// Deliveries seen.
+    pub delivered: u64,
+    /// Exchanges that succeeded at the level of the connection.
+    pub answered: u64,
+    /// Connections that could not be made.
+    pub unreachable: u64,
+}
+
+/// Everything measured in one interval by one thread, or by several merged.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder {
+    /// Sums.
+    pub counters: Counters,
+    /// By slot.
+    pub slots: Vec<SlotRecord>,
+    /// By place of the check.
+    pub checks: Vec<CheckCount>,
+    /// Failed exchanges by reason.
+    pub failures: BTreeMap<Failure, u64>,
+}
+
+impl Recorder {
+    /// An empty recorder for a plan of so many slots and checks.
+    #[must_use]
+    pub fn new(slots: usize, checks: usize) -> Self {
+        Self {
+            slots: (0..slots).map(|_| SlotRecord::default()).collect(),
+            checks: vec![CheckCount::default(); checks],
+            ..Self::default()
+        }
+    }
+
+    /// Records a latency.
+    #[inline]
+    pub fn record(&mut self, slot: usize, trend: Trend, nanos: u64) {
+        let place = &mut self.slots[slot].trends[trend as usize];
+        let histogram = place.get_or_insert_with(|| Box::new(histogram()));
+        let us = (nanos / 1_000).clamp(1, LATENCY_MAX_US);
+        // It resizes itself, and the value is within what an hour needs.
+        let recorded = histogram.record(us);
+        debug_assert!(recorded.is_ok());
+    }
+
+    /// Counts an exchange that went well.
+    #[inline]
+    pub fn succeed(&mut self, slot: usize) {
+        self.slots[slot].count += 1;
+        self.counters.requests += 1;
+        self.counters.answered += 1;
+    }
+
+    /// Counts an exchange that failed. One that was cut counts nowhere but in the iteration.
+    pub fn fail(&mut self, slot: usize, failure: Failure) {
+        if failure.is_cut() {
+            return;
+        }
+        self.slots[slot].count += 1;
+        self.slots[slot].failed += 1;
+        self.counters.requests += 1;
+        match failure {
+            Failure::Refused | Failure::Unreachable => self.counters.unreachable += 1,
+            Failure::Status(_) | Failure::Handshake(_) => self.counters.answered += 1,
+            _ => {}
+        }
+        *self.failures.entry(failure).or_default() += 1;
+    }
+
+    /// Counts a check.
+    pub fn check(&mut self, place: usize, held: bool) {
+        let count = &mut self.checks[place];
+        if held {
+            count.passes += 1;
+        } else {
+            count.fails += 1;
+        }
+    }
+
+    /// Adds what another recorder of the same plan measured.
+    pub fn merge(&mut self, other: &Self) {
+        self.counters.merge(&other.counters);
+        let slots = self.slots.len().max(other.slots.len());
+        self.slots.resize_with(slots, SlotRecord::default);
+        for (sum, slot) in self.slots.iter_mut().zip(&other.slots) {
+            sum.count += slot.count;
+            sum.failed += slot.failed;
+            for (sum, trend) in sum.trends.iter_mut().zip(&slot.trends) {
+                if let Some(trend) = trend.as_deref().filter(|trend| !trend.is_empty()) {
+                    add(sum.get_or_insert_with(|| Box::new(histogram())), trend);
+                }
+            }
+        }
+        self.checks.resize(self.checks.len().max(other.checks.len()), CheckCount::default());
+        for (sum, check) in self.checks.iter_mut().zip(&other.checks) {
+            sum.passes += check.passes;
+            sum.fails += check.fails;
+        }
+        for (failure, count) in &other.failures {
+            *self.failures.entry(*failure).or_default() += count;
+        }
+    }
+
+    /// Forgets everything, keeping what is allocated.
+    pub fn clear(&mut self) {
+        self.counters = Counters::default();
+        for slot in &mut self.slots {
+            slot.count = 0;
+            slot.failed = 0;
+            for trend in slot.trends.iter_mut().flatten() {
+                trend.clear();
+            }
+        }
+        self.checks.fill(CheckCount::default());
+        self.failures.clear();
+    }
+}
+
+impl Counters {
+    fn merge(&mut self, other: &Self) {
+        let Self {
+            iterations,
+            interrupted,
+            offered,
+            dropped,
+            requests,
+            messages_sent,
+            messages_received,
+            bytes_sent,
+            bytes_received,
+            sessions,
+            disconnects,
+            delivery_expected,
+            delivered,
+            answered,
+            unreachable,
+        } = self;
+        *iterations += other.iterations;
+        *interrupted += other.interrupted;
+        *offered += other.offered;
+        *dropped += other.dropped;
+        *requests += other.requests;
+        *messages_sent += other.messages_sent;
+        *messages_received += other.messages_received;
+        *bytes_sent += other.bytes_sent;
+        *bytes_received += other.bytes_received;
+        *sessions += other.sessions;
+        *disconnects += other.disconnects;
+        *delivery_expected += other.delivery_expected;
+        *delivered += other.delivered;
+        *answered += other.answered;
+        *unreachable += other.unreachable;
+    }
+}

@@ -1,0 +1,95 @@
+//! How an exchange ended when it did not end well: one word per reason, the same in every report.
+//! Pure.
+//!
+//! In: errors of the system and of protocols. Out: [`Failure`]s. Counting them is left to the
+//! recorder.
+
+use std::fmt;
+use std::io;
+
+/// Why an exchange failed.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Failure {
+    /// Nobody listens there.
+    Refused,
+    /// The peer reset the connection.
+    Reset,
+    /// The peer closed the connection before its reply was complete.
+    Closed,
+    /// The time limit passed.
+    TimedOut,
+    /// No route, or the network is down.
+    Unreachable,
+    /// No local port is left.
+    Ports,
+    /// No file descriptor is left.
+    Files,
+    /// The reply is not HTTP, or a frame not WebSocket.
+    Protocol,
+    /// The reply is larger than a generator should hold.
+    TooLarge,
+    /// The WebSocket handshake was answered by this status instead of 101.
+    Handshake(u16),
+    /// The socket is not open: the peer closed it, or it never opened.
+    NotOpen,
+    /// The awaited message did not come in time.
+    NotReceived,
+    /// The HTTP status is 400 or above.
+    Status(u16),
+    /// The end of the load cut it short. Not counted as failed.
+    Interrupted,
+    /// Another error of the system, by its number.
+    System(i32),
+}
+
+impl Failure {
+    /// Whether the exchange was cut by the end of the load, and says nothing of the target.
+    #[must_use]
+    pub fn is_cut(self) -> bool {
+        self == Self::Interrupted
+    }
+
+    /// The failure that an error of the system stands for.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::ConnectionRefused => Self::Refused,
+            Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted => Self::Reset,
+            Kind::UnexpectedEof => Self::Closed,
+            Kind::TimedOut => Self::TimedOut,
+            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
+                Self::Unreachable
+            }
+            Kind::AddrNotAvailable | Kind::AddrInUse => Self::Ports,
+            _ => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE) => Self::Files,
+                number => Self::System(number.unwrap_or(0)),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "connection refused",
+            Self::Reset => "connection reset",
+            Self::Closed => "connection closed before the reply",
+            Self::TimedOut => "timed out",
+            Self::Unreachable => "host unreachable",
+            Self::Ports => "no local port left",
+            Self::Files => "no file descriptor left",
+            Self::Protocol => "not a valid reply",
+            Self::TooLarge => "reply too large",
+            Self::Handshake(status) => return write!(f, "websocket refused with status {status}"),
+            Self::NotOpen => "websocket not open",
+            Self::NotReceived => "awaited message not received",
+            Self::Status(status) => return write!(f, "status {status}"),
+            Self::Interrupted => "interrupted",
+            Self::System(number) => {
+                return write!(f, "{}", io::Error::from_raw_os_error(*number));
+            }
+        })
+    }
+}

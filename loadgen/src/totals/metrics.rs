@@ -1,0 +1,195 @@
+//! Metrics in k6's names and units out of the sums: whole ones, one per operation, and the
+//! sub-metrics that thresholds ask for by tags. Pure.
+//!
+//! In: [`Totals`]. Out: [`Metrics`].
+
+use super::{Totals, sum_trends};
+use crate::plan::{Slot, SlotKind};
+use crate::recorder::{Trend, histogram};
+use crate::threshold;
+use ebbtide_record::{Metric, MetricType, Metrics, Values};
+use hdrhistogram::Histogram;
+use std::collections::BTreeSet;
+
+/// Percentiles that every trend has.
+const PERCENTILES: [f64; 4] = [90.0, 95.0, 99.0, 99.9];
+
+/// Trends by metric: name, the slots it is measured in, and what is summed.
+const TRENDS: [(&str, SlotKind, &[Trend]); 13] = [
+    ("http_req_duration", SlotKind::Http, &[Trend::Duration, Trend::DurationLong]),
+    ("http_req_latency", SlotKind::Http, &[Trend::Latency]),
+    // A reply that came in one piece was waited for all the time.
+    ("http_req_waiting", SlotKind::Http, &[Trend::Duration, Trend::Waiting]),
+    ("http_req_connecting", SlotKind::Http, &[Trend::Connecting]),
+    ("iteration_duration", SlotKind::Flow, &[Trend::Duration]),
+    ("iteration_latency", SlotKind::Flow, &[Trend::Latency]),
+    ("late_start", SlotKind::Flow, &[Trend::LateStart]),
+    ("ws_connecting", SlotKind::Connect, &[Trend::Duration]),
+    ("ws_msg_rtt", SlotKind::Send, &[Trend::Duration]),
+    ("ws_msg_wait", SlotKind::Await, &[Trend::Duration]),
+    ("ws_ping", SlotKind::Ping, &[Trend::Duration]),
+    ("ws_session_duration", SlotKind::Close, &[Trend::Session]),
+    ("delivery_latency", SlotKind::Listen, &[Trend::Delivery]),
+];
+
+/// Which slots a metric is taken over.
+type Wanted<'a> = &'a dyn Fn(&Slot) -> bool;
+
+impl Totals {
+    /// All metrics, in k6's names.
+    pub(super) fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::new();
+        let asked = threshold::percentiles(&self.thresholds);
+        let extra = |metric: &str| -> Vec<f64> {
+            let same = asked.iter().filter(|(name, _)| name == metric);
+            same.map(|(_, percentile)| *percentile).collect()
+        };
+        let names: BTreeSet<&str> = threshold::METRICS.iter().map(|(name, _)| *name).collect();
+        for name in names {
+            if let Some(metric) = self.metric(name, &|_| true, &extra(name)) {
+                metrics.insert(name.to_owned(), metric);
+            }
+        }
+        for name in self.operation_names() {
+            let key = format!("http_req_duration{{name:{name}}}");
+            let wanted = |slot: &Slot| slot.name == name;
+            if let Some(metric) = self.metric("http_req_duration", &wanted, &extra(&key)) {
+                metrics.insert(key, metric);
+            }
+        }
+        for text in &self.thresholds {
+            let Ok((name, tags)) = threshold::split_metric(&text.metric) else { continue };
+            let wanted = |slot: &Slot| {
+                tags.iter().all(|(tag, value)| slot.tags.get(tag).is_some_and(|it| it == value))
+            };
+            if let Some(metric) = self.metric(name, &wanted, &extra(&text.metric)) {
+                metrics.insert(text.metric.clone(), metric);
+            }
+        }
+        metrics
+    }
+
+    /// Names of HTTP operations, when there is more than one to tell apart.
+    fn operation_names(&self) -> BTreeSet<&str> {
+        let http = self.slots.iter().filter(|slot| slot.kind == SlotKind::Http);
+        let names: BTreeSet<&str> = http.map(|slot| slot.name.as_str()).collect();
+        if names.len() > 1 { names } else { BTreeSet::new() }
+    }
+
+    /// One metric over the wanted slots; none when nothing of it was measured.
+    fn metric(&self, name: &str, wanted: Wanted<'_>, extra: &[f64]) -> Option<Metric> {
+        if let Some((_, kind, trends)) = TRENDS.iter().find(|(known, ..)| *known == name) {
+            let histogram = self.sum(*kind, wanted, trends);
+            return (!histogram.is_empty()).then(|| trend(&histogram, extra));
+        }
+        let counters = &self.recorder.counters;
+        let seconds = self.measured_ns() as f64 / 1e9;
+        let counter = |count: u64| (count > 0).then(|| Metric::counter(count as f64, seconds));
+        let data = |count: u64| {
+            let metric = Metric::counter(count as f64, seconds);
+            (count > 0).then(|| Metric { contains: "data".to_owned(), ..metric })
+        };
+        let failed = |kind| {
+            let (count, failed) = self.counts(kind, wanted);
+            (count > 0).then(|| Metric::rate(failed, count - failed))
+        };
+        match name {
+            "http_reqs" => counter(self.counts(SlotKind::Http, wanted).0),
+            "http_req_failed" => failed(SlotKind::Http),
+            "http_req_blocked" | "http_req_tls_handshaking" => None,
+            "http_req_sending" => None,
+            "http_req_receiving" => self.receiving(wanted, extra),
+            "iterations" => counter(self.counts(SlotKind::Flow, wanted).0),
+            "dropped_iterations" => counter(counters.dropped),
+            "interrupted_iterations" => counter(counters.interrupted),
+            "vus" => Some(gauge(self.vus as f64)),
+            "vus_max" => Some(gauge(self.vus_max as f64)),
+            "generator_threads" => Some(gauge(self.threads as f64)),
+            "checks" => self.checks_rate(wanted),
+            "data_sent" => data(counters.bytes_sent),
+            "data_received" => data(counters.bytes_received),
+            "ws_connect_failed" => failed(SlotKind::Connect),
+            "ws_msg_failed" => failed(SlotKind::Send),
+            "ws_sessions" => counter(counters.sessions),
+            "ws_msgs_sent" => counter(counters.messages_sent),
+            "ws_msgs_received" => counter(counters.messages_received),
+            "ws_closing" => {
+                let histogram = self.sum(SlotKind::Close, wanted, &[Trend::Duration]);
+                (!histogram.is_empty()).then(|| trend(&histogram, extra))
+            }
+            "delivery_reach" => (counters.delivery_expected > 0)
+                .then(|| Metric::rate(counters.delivered, self.lost_deliveries())),
+            "disconnects" => counter(counters.disconnects),
+            _ => None,
+        }
+    }
+
+    fn sum(&self, kind: SlotKind, wanted: Wanted<'_>, trends: &[Trend]) -> Histogram<u64> {
+        let chosen = |place: usize| self.slots[place].kind == kind && wanted(&self.slots[place]);
+        sum_trends(&self.recorder, chosen, trends)
+    }
+
+    /// Exchanges of a kind, and how many of them failed.
+    fn counts(&self, kind: SlotKind, wanted: Wanted<'_>) -> (u64, u64) {
+        let mut sums = (0, 0);
+        for (slot, record) in self.slots.iter().zip(&self.recorder.slots) {
+            if slot.kind == kind && wanted(slot) {
+                sums.0 += record.count;
+                sums.1 += record.failed;
+            }
+        }
+        sums
+    }
+
+    fn checks_rate(&self, wanted: Wanted<'_>) -> Option<Metric> {
+        let (mut passes, mut fails) = (0, 0);
+        for (check, count) in self.checks.iter().zip(&self.recorder.checks) {
+            if wanted(&self.slots[check.slot]) {
+                passes += count.passes;
+                fails += count.fails;
+            }
+        }
+        (passes + fails > 0).then(|| Metric::rate(passes, fails))
+    }
+
+    /// Replies in one piece took no time to receive, as far as can be told.
+    fn receiving(&self, wanted: Wanted<'_>, extra: &[f64]) -> Option<Metric> {
+        let pieces = self.sum(SlotKind::Http, wanted, &[Trend::Receiving]);
+        let whole = self.sum(SlotKind::Http, wanted, &[Trend::Duration]).len();
+        if pieces.is_empty() && whole == 0 {
+            return None;
+        }
+        let mut all = histogram();
+        crate::recorder::add(&mut all, &pieces);
+        // Zero is within the bounds of every histogram.
+        let recorded = all.record_n(0, whole);
+        debug_assert!(recorded.is_ok());
+        Some(trend(&all, extra))
+    }
+}
+
+fn gauge(value: f64) -> Metric {
+    Metric::of(MetricType::Gauge, "default", &[("value", value)])
+}
+
+/// A trend in milliseconds.
+fn trend(histogram: &Histogram<u64>, extra: &[f64]) -> Metric {
+    let ms = |us: u64| us as f64 / 1e3;
+    let mut values = Values::from([
+        ("avg".to_owned(), histogram.mean() / 1e3),
+        ("min".to_owned(), ms(histogram.min())),
+        ("med".to_owned(), ms(histogram.value_at_quantile(0.5))),
+        ("max".to_owned(), ms(histogram.max())),
+        ("count".to_owned(), histogram.len() as f64),
+    ]);
+    for percentile in PERCENTILES.iter().chain(extra) {
+        let value = ms(histogram.value_at_percentile(*percentile));
+        values.insert(format!("p({percentile})"), value);
+    }
+    Metric {
+        metric_type: MetricType::Trend,
+        contains: "time".to_owned(),
+        values,
+        ..Metric::default()
+    }
+}
