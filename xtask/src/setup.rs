@@ -77,23 +77,21 @@ fn install_packages<'a>(packages: impl Iterator<Item = &'a Package>) -> Result<(
         bail!("missing: {list}; this machine has no apt-get, so install them in its own way");
     }
     println!("setup: installing {list} by apt-get");
-    process::run(as_root("apt-get").args(["update", "-qq"]))?;
-    process::run(
-        as_root("apt-get")
-            .args(["install", "--yes", "-qq", "--no-install-recommends"])
-            .args(&missing)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
-    .with_context(|| format!("install them by hand: {list}"))
+    let update = ["update", "-qq"];
+    let install = ["install", "--yes", "-qq", "--no-install-recommends"];
+    process::run(as_root("apt-get").args(update))
+        .and_then(|()| process::run(as_root("apt-get").args(install).args(&missing)))
+        .with_context(|| format!("install them by hand: {list}"))
 }
 
 /// The command as it stands for root, behind sudo for everyone else.
 fn as_root(program: &str) -> Command {
-    if rustix::process::geteuid().is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("sudo");
-    command.args(["env", "DEBIAN_FRONTEND=noninteractive", program]);
+    let is_root = rustix::process::geteuid().is_root();
+    // `env` on both sides of sudo, which hands no variables on by itself.
+    let words = ["sudo", "env", "DEBIAN_FRONTEND=noninteractive", program];
+    let words = if is_root { &words[1..] } else { &words[..] };
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
     command
 }
 
