@@ -5,8 +5,10 @@
 //! into cells of ten seconds, and after 640 s into one sum. Totals are exact whatever races with
 //! a move; an age may be off by a second for an object that is dropped at that instant.
 
-use crate::census::SHARDS;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// Counters of one number, so that threads seldom write to the same cache line.
+pub(crate) const SHARDS: usize = 16;
 
 /// Upper bounds of the reported ages, seconds; a last class has none.
 pub(crate) const BOUNDS_S: [u64; 4] = [1, 10, 60, 600];
@@ -87,11 +89,13 @@ impl Ages {
     }
 
     /// Counts an object born in second `now`.
+    #[inline]
     pub(crate) fn create(&self, shard: usize, now: u32) {
         self.rows[shard % SHARDS].0[(now % YOUNG) as usize].created.fetch_add(1, Relaxed);
     }
 
     /// Counts the drop, in second `now`, of an object born in second `birth`.
+    #[inline]
     pub(crate) fn drop(&self, shard: usize, birth: u32, now: u32) {
         if now.wrapping_sub(birth) < YOUNG {
             self.rows[shard % SHARDS].0[(birth % YOUNG) as usize].dropped.fetch_add(1, Relaxed);

@@ -6,7 +6,7 @@
 //! Leaves to others: the clock (the probe's thread calls [`tick`]) and the wrappers (`wrap`).
 
 use crate::Kind;
-use crate::ages::{Ages, BOUNDS_S, Tally};
+use crate::ages::{Ages, BOUNDS_S, SHARDS, Tally};
 use crate::clock::unix_ms;
 use serde::Serialize;
 use std::cell::Cell;
@@ -18,9 +18,6 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Name and version of the JSON form.
 const SCHEMA: &str = "ebbtide/census/1";
-
-/// Counters of one number, so that threads seldom write to the same cache line.
-pub(crate) const SHARDS: usize = 16;
 
 /// Places in the table: a large server has a few hundred sites.
 const PLACES: usize = 4_096;
@@ -54,6 +51,8 @@ static NOW_S: AtomicU32 = AtomicU32::new(0);
 /// Held while cells move or are read.
 static FOLDING: Mutex<()> = Mutex::new(());
 
+thread_local!(static SHARD: Cell<usize> = const { Cell::new(usize::MAX) });
+
 static ENABLED: AtomicBool = AtomicBool::new(true);
 
 static IN_FLIGHT: [Flight; SHARDS] = [const { Flight::new() }; SHARDS];
@@ -75,11 +74,13 @@ impl Flight {
 /// guard in the object: a struct that holds it is counted exactly as long as it lives.
 #[must_use = "the object counts as dropped when the guard is"]
 #[track_caller]
+#[inline]
 pub fn track(kind: Kind) -> Guard {
     track_at(kind, Location::caller())
 }
 
 /// [`track`] for a place found earlier, as wrappers need it.
+#[inline]
 pub(crate) fn track_at(kind: Kind, location: &'static Location<'static>) -> Guard {
     if !ENABLED.load(Relaxed) {
         return Guard { place: NOWHERE, birth_s: 0 };
@@ -93,6 +94,7 @@ pub(crate) fn track_at(kind: Kind, location: &'static Location<'static>) -> Guar
 
 /// Counts a request as in flight until the guard is dropped.
 #[must_use = "the request counts as ended when the guard is dropped"]
+#[inline]
 pub fn in_flight() -> InFlight {
     IN_FLIGHT[shard()].begun.fetch_add(1, Relaxed);
     InFlight(())
@@ -106,6 +108,7 @@ pub struct Guard {
 }
 
 impl Drop for Guard {
+    #[inline]
     fn drop(&mut self) {
         if let Some(place) = TABLE.get(usize::from(self.place)) {
             place.ages.drop(shard(), self.birth_s, NOW_S.load(Relaxed));
@@ -118,6 +121,7 @@ impl Drop for Guard {
 pub struct InFlight(());
 
 impl Drop for InFlight {
+    #[inline]
     fn drop(&mut self) {
         IN_FLIGHT[shard()].ended.fetch_add(1, Relaxed);
     }
@@ -273,44 +277,48 @@ pub(crate) fn tick(second: u32) {
     }
 }
 
-/// The index of the caller's place, taken on its first call.
+/// The index of the caller's place.
+#[inline]
 fn place_of(kind: Kind, location: &'static Location<'static>) -> usize {
     let address = std::ptr::from_ref(location).addr() as u64;
     // User addresses end below 2^47 (2^56 with five levels): the kind fits above.
     let key = address | (kind as u64 + 1) << 56;
-    let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize;
-    for step in 0..PROBES {
-        let index = (start + step) % PLACES;
+    // Multiplicative hashing: the upper bits of the product depend on all bits of the key.
+    let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize % PLACES;
+    if TABLE[start].key.load(Relaxed) == key { start } else { search(key, start, kind, location) }
+}
+
+/// Finds the place of `key` from `start` on, or takes the first that is free.
+#[inline(never)]
+fn search(key: u64, start: usize, kind: Kind, location: &'static Location<'static>) -> usize {
+    for index in (start..start + PROBES).map(|index| index % PLACES) {
         let place = &TABLE[index];
-        let seen = place.key.load(Relaxed);
-        if seen == key {
-            return index;
-        }
-        if seen == 0 {
-            match place.key.compare_exchange(0, key, AcqRel, Acquire) {
-                Ok(_) => {
-                    let _ = place.site.set((kind, location));
-                    return index;
-                }
-                Err(winner) if winner == key => return index,
-                Err(_) => {}
+        // A look before the exchange: a place that a neighbour displaced is read, not locked.
+        let seen = match place.key.load(Relaxed) {
+            0 => place.key.compare_exchange(0, key, AcqRel, Acquire),
+            owner => Err(owner),
+        };
+        match seen {
+            Ok(_) => {
+                let _ = place.site.set((kind, location));
+                return index;
             }
+            Err(owner) if owner == key => return index,
+            Err(_) => {}
         }
     }
     PLACES + kind as usize
 }
 
 /// The calling thread's shard, given out in turn.
+#[inline]
 fn shard() -> usize {
+    SHARD.with(|shard| if shard.get() < SHARDS { shard.get() } else { fresh_shard(shard) })
+}
+
+#[cold]
+fn fresh_shard(shard: &Cell<usize>) -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static SHARD: Cell<usize> = const { Cell::new(usize::MAX) });
-    SHARD.with(|shard| {
-        let known = shard.get();
-        if known < SHARDS {
-            return known;
-        }
-        let fresh = NEXT.fetch_add(1, Relaxed) % SHARDS;
-        shard.set(fresh);
-        fresh
-    })
+    shard.set(NEXT.fetch_add(1, Relaxed) % SHARDS);
+    shard.get()
 }

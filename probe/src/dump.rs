@@ -135,7 +135,8 @@ mod tests {
 
     const DUMP: &str = "heap_v2/65536\n  t*: 3: 131072 [5: 133120]\n  t0: 3: 131072 [5: 133120]\n\
         @ 0x10 0x20\n  t*: 2: 131072 [2: 131072]\n  t0: 2: 131072 [2: 131072]\n\
-        @ 0x11\n  t*: 0: 0 [2: 2048]\n@\n  t*: 0: 0 [0: 0]\n\nMAPPED_LIBRARIES:\n00-ff r-xp 0 0:0 0\n";
+        @ 0x11\n  t*: 0: 0 [2: 2048]\n@\n  t*: 0: 0 [0: 0]\n\n\
+        MAPPED_LIBRARIES:\n00-ff r-xp 0 0:0 0\n";
 
     #[test]
     fn a_dump_is_read_and_each_cell_unbiased() {

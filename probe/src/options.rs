@@ -61,7 +61,8 @@ impl Default for Options {
 
 impl Options {
     /// The defaults, changed by `EBBTIDE_DIR`, `EBBTIDE_SAMPLE`, `EBBTIDE_ADMIN`,
-    /// `EBBTIDE_ADMIN_TOKEN` and `EBBTIDE_CENSUS`.
+    /// `EBBTIDE_ADMIN_TOKEN` and `EBBTIDE_CENSUS`. `EBBTIDE_ALLOCATOR` took effect at the first
+    /// allocation and is only checked here.
     ///
     /// # Errors
     ///
@@ -88,6 +89,14 @@ impl Options {
                 value: text,
                 cure: "write an address and a port such as `127.0.0.1:0`",
             })?);
+        }
+        if let Some(text) = read("EBBTIDE_ALLOCATOR")
+            && !matches!(text.as_str(), "jemalloc" | "dhat")
+        {
+            // The choice itself was made at the first allocation; what it did not know, it took
+            // for jemalloc.
+            let cure = "write `jemalloc` or `dhat`";
+            return Err(StartError::Variable { name: "EBBTIDE_ALLOCATOR", value: text, cure });
         }
         options.token = read("EBBTIDE_ADMIN_TOKEN");
         options.census = match read("EBBTIDE_CENSUS").as_deref() {
@@ -257,7 +266,7 @@ mod tests {
         let options = read(&[("EBBTIDE_CENSUS", "off"), ("EBBTIDE_ADMIN", "127.0.0.1:0")]).unwrap();
         assert!(!options.census);
         assert_eq!(options.admin.unwrap().port(), 0);
-        for name in ["EBBTIDE_SAMPLE", "EBBTIDE_ADMIN", "EBBTIDE_CENSUS"] {
+        for name in ["EBBTIDE_SAMPLE", "EBBTIDE_ADMIN", "EBBTIDE_CENSUS", "EBBTIDE_ALLOCATOR"] {
             let text = Options::from_variables(|asked| (asked == name).then(|| "x".to_owned()))
                 .unwrap_err()
                 .to_string();

@@ -261,3 +261,48 @@ struct Location {
     #[prost(uint64, tag = "3")]
     address: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use std::io::Read;
+    use std::path::Path;
+
+    /// The file that the profiler's tests read too: what both sides agree on, byte for byte.
+    #[test]
+    fn the_golden_dump_gives_the_golden_profile() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let text = std::fs::read(folder.join("heap_v2.txt")).unwrap();
+        let dump = Dump::parse(&text).unwrap();
+        let mut mappings = crate::mapping::BuildIds::default().mappings(dump.maps);
+        for mapping in &mut mappings {
+            mapping.build_id = format!("{:040x}", mapping.offset);
+        }
+        let about = About {
+            at_unix_ms: 1_767_225_600_000,
+            sampled_ms: 60_000,
+            comments: vec!["exe=/opt/tide/server".to_owned(), "pid=7".to_owned()],
+        };
+        let unpacked = |packed: &[u8]| {
+            let mut bytes = Vec::new();
+            GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        let packed = encode(&dump, &mappings, &about).unwrap();
+        let golden = folder.join("snapshot.pb.gz");
+        if std::env::var_os("EBBTIDE_BLESS").is_some() {
+            std::fs::write(&golden, &packed).unwrap();
+        }
+        let expected = std::fs::read(&golden).expect("`cargo xtask bless` writes the golden file");
+        assert_eq!(unpacked(&packed), unpacked(&expected));
+
+        let profile = Profile::decode(&*unpacked(&packed)).unwrap();
+        assert_eq!(profile.sample.len(), 3);
+        let first = &profile.location[0];
+        assert_eq!((first.address, first.mapping_id), (0x55d0_0000_2345, 1));
+        let unmapped = profile.location.iter().find(|place| place.address == 0x65fff).unwrap();
+        assert_eq!(unmapped.mapping_id, 0);
+        assert_eq!(profile.sample[2].value[2..], [0, 0]);
+    }
+}

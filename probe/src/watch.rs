@@ -176,8 +176,9 @@ impl Clock {
             self.due = Some(now + every);
             return Some(Trigger::Timer);
         }
+        let step = self.rss_step?;
         let rss = rss_bytes()?;
-        if rss >= self.rss_mark.saturating_add(self.rss_step?) {
+        if rss >= self.rss_mark.saturating_add(step) {
             self.rss_mark = rss;
             return Some(Trigger::Rss);
         }
