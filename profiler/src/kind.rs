@@ -58,10 +58,14 @@ const CALLS: &[(Kind, &str)] = &[
          tokio::net::, TcpListener>::accept, TcpListener::accept, rustls::conn, \
          net.(*TCPListener), net.(*netFD), net/http.(*Server).newConn, \
          net/http.newBufio, net/http.(*conn).readRequest, gorilla/websocket, \
-         nhooyr.io/websocket, node:net, node:tls, onconnection, new Socket, \
+         nhooyr.io/websocket, Builder::serve_connection, h1::io::Buffered<T,B>::new, node:net, node:tls, onconnection, new Socket, \
          new WebSocket",
     ),
-    (Kind::Context, "context.With, context.withCancel, context.(*cancelCtx)"),
+    (
+        Kind::Context,
+        "context.With, context.withCancel, context.(*cancelCtx), hyper::proto::h1::role, \
+         http::header::map::",
+    ),
 ];
 
 /// Library calls that only suggest a kind. In this order.
@@ -91,7 +95,7 @@ const HINTS: &[(Kind, &str)] = &[
         "hashbrown::, /hashbrown-, HashMap, BTreeMap, /collections/btree/, \
          /collections/hash/, VecDeque, /collections/vec_deque/, indexmap::, dashmap::, \
          moka::, lru::, ::push, ::insert, ::extend, ::grow_one, ::grow_amortized, \
-         /src/raw_vec, runtime.mapassign, runtime.growslice, runtime.makemap, \
+         runtime.mapassign, runtime.growslice, runtime.makemap, \
          runtime.hashGrow, internal/runtime/maps",
     ),
 ];
@@ -198,7 +202,13 @@ fn by_call(callees: &[&Frame], table: &[(Kind, &str)]) -> Option<Kind> {
     table.iter().find_map(|(kind, parts)| {
         let holds = |frame: &&Frame| {
             let mut parts = parts.split(", ");
-            parts.any(|part| frame.function.contains(part) || frame.file.contains(part))
+            parts.any(|part| {
+                // Line tables name an inlined function without its path.
+                let bare = part.strip_prefix("::").unwrap_or(part);
+                frame.function.contains(part)
+                    || (bare != part && frame.function.starts_with(bare))
+                    || frame.file.contains(part)
+            })
         };
         callees.iter().any(holds).then_some(*kind)
     })

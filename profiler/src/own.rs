@@ -114,6 +114,10 @@ impl<'a> Ownership<'a> {
         if contains(ALLOCATOR_PATHS) {
             return Role::Allocator;
         }
+        // Distributions build the C library with relative paths (`csu/../csu/libc-start.c`).
+        if !file.starts_with('/') && is_c(file) {
+            return Role::Language;
+        }
         if contains(LIBRARY_PATHS) || is_built_c(file) || file.contains("@v") {
             return Role::Library;
         }
@@ -142,9 +146,11 @@ fn is_allocator(function: &str) -> bool {
 
 /// Sources that a build script compiled: another language's library.
 fn is_built_c(file: &str) -> bool {
-    file.contains("/build/")
-        && file.contains("/out/")
-        && [".c", ".h", ".cc", ".cpp", ".S"].iter().any(|end| file.ends_with(end))
+    file.contains("/build/") && file.contains("/out/") && is_c(file)
+}
+
+fn is_c(file: &str) -> bool {
+    [".c", ".h", ".cc", ".cpp", ".S"].iter().any(|end| file.ends_with(end))
 }
 
 fn role_by_name(function: &str) -> Role {

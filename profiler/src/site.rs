@@ -62,7 +62,8 @@ pub struct FoldedSite {
     pub own: bool,
     /// One cell per full stack.
     pub cells: Vec<FoldedCell>,
-    /// The stack of the largest cell, the allocating end first, at most [`STACK_SHOWN`] frames.
+    /// The stack of the largest cell, the allocating end first, without the allocator's own
+    /// frames, at most [`STACK_SHOWN`].
     pub stack: Vec<FrameLine>,
 }
 
@@ -154,8 +155,12 @@ impl<'a> Folding<'a> {
         let frames = symbols.frames.iter().flat_map(|frames| frames.iter().map(AsRef::as_ref));
         let ownership = Ownership::new(&rules.own, frames);
         let mut known = HashMap::new();
-        let places =
-            symbols.frames.iter().map(|frames| place(frames, &ownership, &mut known)).collect();
+        let places = symbols
+            .frames
+            .iter()
+            .enumerate()
+            .map(|(at, frames)| place(frames, &ownership, &mut known, is_shared(profile, at)))
+            .collect();
         Self {
             profile,
             symbols,
@@ -260,7 +265,11 @@ impl<'a> Folding<'a> {
             bytes(b).total_cmp(&bytes(a))
         });
         let largest = building.origins[by_size[0]];
-        let stack = self.frames(largest.stack).take(STACK_SHOWN).map(|frame| self.line(frame));
+        let stack = self
+            .frames(largest.stack)
+            .skip_while(|frame| self.ownership.role(frame) == Role::Allocator)
+            .take(STACK_SHOWN)
+            .map(|frame| self.line(frame));
         FoldedSite {
             id: id(&building.function, &building.file),
             function: building.function.clone(),
@@ -330,10 +339,22 @@ pub fn id(function: &str, file: &str) -> String {
 
 type Known<'a> = HashMap<(&'a str, &'a str), (u64, Role)>;
 
+/// The location lies in a shared library: another package's, whatever its paths say. Not so where
+/// the snapshot brings names, since interpreters map no file for what they run.
+fn is_shared(profile: &Profile, location: usize) -> bool {
+    let Some(location) = profile.locations.get(location) else { return false };
+    let mapping = location.mapping.and_then(|mapping| profile.mappings.get(mapping as usize));
+    let file = mapping.map_or("", |mapping| mapping.file.as_str());
+    location.frames.is_empty()
+        && !file.is_empty()
+        && profile.exe.as_deref().is_some_and(|exe| exe != file)
+}
+
 fn place<'a>(
     frames: &'a [std::sync::Arc<Frame>],
     ownership: &Ownership<'_>,
     known: &mut Known<'a>,
+    is_shared: bool,
 ) -> Place {
     let mut place = Place { hash: frames.len() as u64, own: None, library: None };
     for (index, frame) in frames.iter().enumerate() {
@@ -346,8 +367,8 @@ fn place<'a>(
         });
         place.hash = hash::join(hash::join(place.hash, name), u64::from(frame.line));
         match role {
-            Role::Own => place.own = place.own.or(Some(index)),
-            Role::Library => place.library = place.library.or(Some(index)),
+            Role::Own if !is_shared => place.own = place.own.or(Some(index)),
+            Role::Own | Role::Library => place.library = place.library.or(Some(index)),
             Role::Language | Role::Allocator | Role::Unknown => {}
         }
     }

@@ -67,6 +67,15 @@ fn stacks_of_real_programs() {
             Kind::Connection,
         ),
         (&["alloc::boxed::Box<T>::new", "shop::f@~main.rs", "shop::g@~main.rs"], Kind::Other),
+        (
+            &[
+                "new<Order>@/rustc/1/library/alloc/src/boxed.rs",
+                "shop::take_order@~main.rs",
+                "shop::answer::{{closure}}@~main.rs",
+                "shop::serve::{{closure}}@~main.rs",
+            ],
+            Kind::Other,
+        ),
         // Go.
         (
             &[
