@@ -67,6 +67,13 @@
     for (let n = Math.ceil(low / step - 1e-9); n * step <= high * (1 + 1e-9); n += 1) marks.push(n * step);
     return marks;
   };
+  const timeTicks = (from, to, wanted) => {
+    const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400].find((n) => (to - from) / n <= wanted) || (to - from);
+    if (to - from < wanted) return ticks(from, to, wanted);
+    const marks = [];
+    for (let n = Math.ceil(from / step); n * step <= to; n += 1) marks.push(n * step);
+    return marks;
+  };
   const byteTicks = (high, wanted) => {
     let step = 1;
     while (high / step > wanted) step *= 2;
@@ -151,7 +158,7 @@
       svg("line", { x1: 0, x2: inner, y1: y(mark), y2: y(mark), class: "grid" }, plot);
       svg("text", { x: -8, y: y(mark) + 4, "text-anchor": "end" }, plot).textContent = short(units[chart.unit](mark));
     }
-    for (const s of ticks(view.from, view.to, inner / 110)) {
+    for (const s of timeTicks(view.from, view.to, inner / 80)) {
       svg("line", { x1: x(s), x2: x(s), y1: HEIGHT, y2: HEIGHT + 4, class: "axis" }, plot);
       svg("text", { x: x(s), y: HEIGHT + 16, "text-anchor": "middle" }, plot).textContent = clock(s);
     }
