@@ -6,6 +6,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
@@ -16,6 +17,31 @@ fn wrong_words_end_with_the_usage_and_2() {
         let output = Command::new(XTASK).args(words).output().expect("xtask runs");
         assert_eq!(output.status.code(), Some(2), "{words:?}");
         assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: "), "{words:?}");
+    }
+}
+
+/// A machine with nothing on its PATH but what the case puts there.
+#[test]
+fn setup_says_what_to_install_by_hand() {
+    let refusing = ("apt-get", "#!/bin/sh\necho \"apt-get $*\"\nexit 7\n");
+    let sudo = ("sudo", "#!/bin/sh\nexec \"$@\"\n");
+    for (programs, expected) in [
+        (&[][..], "missing: make tmux chromium; this machine has no apt-get"),
+        (&[refusing, sudo], "install them by hand: make tmux chromium"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        symlink("/usr/bin/env", folder.path().join("env")).expect("a link");
+        for (name, script) in programs {
+            let path = folder.path().join(name);
+            std::fs::write(&path, script).expect("a script");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+                .expect("may be run");
+        }
+        let mut command = Command::new(XTASK);
+        let output = command.arg("setup").env("PATH", folder.path()).output().expect("xtask runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(expected), "{errors}");
     }
 }
 
