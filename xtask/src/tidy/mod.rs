@@ -56,6 +56,7 @@ pub(crate) fn run() -> Result<()> {
     for finding in &findings {
         println!("{finding}");
     }
+    println!("{}", shape::measure(tree.files().filter(|(path, _)| path.ends_with(".rs"))));
     match findings.len() {
         0 => Ok(()),
         1 => bail!("tidy: 1 finding"),

@@ -44,6 +44,21 @@ pub(super) fn check(source: &Source, findings: &mut Vec<Finding>) {
     check_functions(source, findings);
 }
 
+/// In a line, how much Rust there is and how much of it is comment: between 15 and 20 % reads
+/// well. Nothing fails by it.
+pub(super) fn measure<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let (mut count, mut lines, mut comments) = (0, 0, 0);
+    for (_, text) in files {
+        count += 1;
+        for line in text.lines().map(str::trim_start).filter(|line| !line.is_empty()) {
+            lines += 1;
+            comments += usize::from(line.starts_with("//"));
+        }
+    }
+    let share = 100 * comments / lines.max(1);
+    format!("{count} Rust files, {lines} lines without blank ones, {share} % of them comments")
+}
+
 /// The lines of the head; an example in it is free.
 fn head_lines(text: &str) -> usize {
     let mut count = 0;
@@ -114,6 +129,13 @@ mod tests {
                 "{expected}: {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn comments_are_measured() {
+        let files = [("a.rs", "//! A.\n\n    /// B.\nfn a() {}\n"), ("b.rs", "fn b() {}\n")];
+        let expected = "2 Rust files, 4 lines without blank ones, 50 % of them comments";
+        assert_eq!(measure(files.into_iter()), expected);
     }
 
     #[test]
