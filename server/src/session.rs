@@ -48,14 +48,14 @@ enum End {
 /// One WebSocket connection.
 struct Session<S> {
     app: Arc<App>,
-    socket: WebSocketStream<S>,
+    socket: Box<WebSocketStream<S>>,
     client: Subscription,
     heart: Heartbeat,
     registered: Registered,
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn run<S>(app: Arc<App>, socket: WebSocketStream<S>, arrival: Box<Arrival>)
+pub(crate) async fn run<S>(app: Arc<App>, socket: Box<WebSocketStream<S>>, arrival: Box<Arrival>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -231,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             let farewell = Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) });
             let goodbye = async {
-                self.socket.close(farewell).await?;
+                (*self.socket).close(farewell).await?;
                 for _ in 0..FRAMES_AFTER_CLOSE {
                     match self.socket.next().await {
                         Some(Ok(Message::Close(_)) | Err(_)) | None => break,

@@ -94,7 +94,8 @@ async fn begin(app: Arc<App>, upgrade: OnUpgrade, arrival: Box<Arrival>, held: H
         drop(parts.read_buf);
         WebSocketStream::from_partially_read(stream, read, role, Some(config)).await
     };
-    session::run(app, socket, arrival).await;
+    // Boxed, because a task has a place for each function a value is passed through.
+    session::run(app, Box::new(socket), arrival).await;
     drop(held);
 }
 
