@@ -38,6 +38,7 @@ pub(crate) fn bless() -> Result<()> {
     process::run(Command::new("git").args(["status", "--short"]).current_dir(paths::root()))
 }
 
+/// What needs no compiler comes first, what needs it most comes last.
 fn run_steps(strictness: Strictness, steps: &mut Steps) -> Result<()> {
     steps.step("tidy", tidy::run)?;
     steps.step("format", || process::run(&mut cargo(strictness, &["fmt", "--all", "--check"])))?;
@@ -97,6 +98,7 @@ fn foreign(strictness: Strictness) -> Result<()> {
     process::run(&mut command)
 }
 
+/// All tests, their output passed on line by line, so that it can be counted on the way.
 fn test_and_count(strictness: Strictness, tally: &mut Tally) -> Result<()> {
     let mut command = cargo(strictness, &["test", "--workspace", "--no-fail-fast"]);
     if std::io::stdout().is_terminal() {
@@ -128,6 +130,7 @@ struct Tally {
 }
 
 impl Tally {
+    /// Adds a line of cargo test's output, if it is one of those.
     fn read(&mut self, line: &str) {
         let Some((_, counts)) = line.split_once("test result:") else { return };
         for part in counts.split([';', '.']) {
@@ -152,6 +155,7 @@ struct Steps {
 }
 
 impl Steps {
+    /// Runs a step under its name and keeps its time.
     fn step(&mut self, name: &'static str, run: impl FnOnce() -> Result<()>) -> Result<()> {
         println!("== {name}");
         let started = Instant::now();
@@ -160,6 +164,7 @@ impl Steps {
         outcome
     }
 
+    /// The table of times, and the tests at the end.
     fn print(&self) {
         println!();
         for (name, took, well) in &self.done {

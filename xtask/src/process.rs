@@ -49,6 +49,7 @@ fn command_line(command: &Command) -> String {
     line
 }
 
+/// Waits for a child: its wait status, and the CPU time of all its threads.
 #[expect(unsafe_code, reason = "std has no wait that tells the child's resource usage")]
 fn wait_with_usage(pid: u32) -> Result<(i32, Duration)> {
     let pid = i32::try_from(pid).context("process id")?;

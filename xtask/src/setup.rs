@@ -64,6 +64,7 @@ pub(crate) fn install(purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
+/// Debian packages whose program is not on the PATH.
 fn install_packages<'a>(packages: impl Iterator<Item = &'a Package>) -> Result<()> {
     let missing: Vec<&str> = packages
         .filter(|package| paths::find_program(package.program).is_none())
@@ -117,6 +118,7 @@ fn install_node_modules() -> Result<()> {
     std::fs::write(&stamp, lock).with_context(|| stamp.display().to_string())
 }
 
+/// A cargo tool that is neither on the PATH nor in `target/tools`.
 fn install_tool(tool: &Tool) -> Result<()> {
     if paths::find_program(tool.program).is_some() {
         return Ok(());

@@ -27,13 +27,14 @@ pub(super) struct Measured {
 
 /// All pairs against one peer.
 pub(super) struct Comparison {
+    /// Whom `ebb` is compared with.
     pub(super) peer: Peer,
     pub(super) peer_version: String,
     pub(super) ebb_version: String,
     /// One request of the peer, and how ours compares to it.
     pub(super) request: String,
     pub(super) likeness: &'static str,
-    /// (ebb, peer)
+    /// (ebb, peer), in the order in which the pairs were run.
     pub(super) pairs: Vec<(Measured, Measured)>,
 }
 
@@ -100,6 +101,7 @@ struct Target {
 }
 
 impl Target {
+    /// Starts it on its core and waits for the line that says where it listens.
     fn start() -> Result<Target> {
         let program = paths::build_folder().join("release").join("xtask");
         let mut command = Command::new("taskset");
@@ -120,6 +122,7 @@ impl Target {
         Ok(Target { child, asks, tells, url })
     }
 
+    /// Runs a generator to its end against the target.
     fn measure(&mut self, generator: Peer, seconds: u64, headers: &[String]) -> Result<Measured> {
         let scratch = Scratch::new(generator.name())?;
         let out = scratch.path.join("run");

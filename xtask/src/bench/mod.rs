@@ -22,9 +22,13 @@ use std::process::Command;
 /// What a bench is told by its user.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Settings {
+    /// Pairs that count, for each peer.
     pairs: u32,
+    /// Length of a run, seconds.
     seconds: u64,
+    /// Of the coin that draws the order.
     seed: u64,
+    /// Whom to compare with.
     peers: Vec<Peer>,
 }
 
@@ -35,6 +39,7 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// From the words after `bench load`: pairs of a name and a value.
     fn read(words: &[&str]) -> Result<Settings> {
         let mut settings = Settings::default();
         for pair in words.chunks(2) {

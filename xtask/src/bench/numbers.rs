@@ -37,6 +37,7 @@ pub(super) fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
     Some((*low, sorted[count - 1 - rank]))
 }
 
+/// A sorted copy; no value is NaN where a target has answered.
 fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -51,6 +52,7 @@ impl Coin {
         Coin(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
+    /// One throw.
     pub(super) fn heads(&mut self) -> bool {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

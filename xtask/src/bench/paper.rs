@@ -57,6 +57,7 @@ pub(super) fn write(settings: &Settings, comparisons: &[Comparison]) -> Result<S
     Ok(text)
 }
 
+/// A line of the table: medians of both, and the ratios with their goals.
 fn row(comparison: &Comparison) -> Result<String> {
     let goal = GOALS.iter().find(|(peer, ..)| *peer == comparison.peer.name());
     let cpu = |measured: &Measured| measured.cpu_us;
@@ -80,12 +81,14 @@ fn row(comparison: &Comparison) -> Result<String> {
     ))
 }
 
+/// A median ratio with its interval.
 fn ratio(ratios: &[f64]) -> Result<String> {
     let middle = median(ratios).context("no pair was measured")?;
     let (low, high) = median_interval(ratios).context("no pair was measured")?;
     Ok(format!("**{middle:.2}** ({low:.2} to {high:.2})"))
 }
 
+/// Versions, processor, kernel, load.
 fn circumstances(comparisons: &[Comparison]) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(first) = comparisons.first() {

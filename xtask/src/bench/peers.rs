@@ -30,6 +30,7 @@ pub(super) enum Peer {
 }
 
 impl Peer {
+    /// The program's name, and how it is called in tables.
     pub(super) fn name(self) -> &'static str {
         match self {
             Peer::Ebb => "ebb",
@@ -47,6 +48,7 @@ impl Peer {
         Ok(line.split(" [").next().unwrap_or(&line).to_owned())
     }
 
+    /// Where it is: ours among what was just built, others where `setup` found or put them.
     fn program(self) -> Result<PathBuf> {
         match self {
             Peer::Ebb => Ok(paths::build_folder().join("release").join("ebb")),
@@ -84,8 +86,11 @@ impl Peer {
 
 /// One run of one generator.
 pub(super) struct Load<'a> {
+    /// Where the target listens.
     pub(super) url: &'a str,
+    /// How long, in seconds.
     pub(super) seconds: u64,
+    /// How many are kept open.
     pub(super) connections: u32,
     /// Lines that the request has beyond what the generator sends by itself.
     pub(super) headers: &'a [String],
@@ -96,6 +101,7 @@ pub(super) struct Load<'a> {
 /// One request as a peer sends it, its port masked: every peer meets another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Request {
+    /// Start line and headers, with their line ends and the empty line.
     pub(super) text: String,
 }
 
@@ -123,6 +129,7 @@ impl Request {
     }
 }
 
+/// The one header that every request has.
 fn is_host(line: &str) -> bool {
     line.to_ascii_lowercase().starts_with("host:")
 }

@@ -14,12 +14,14 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
+/// Head and body in one write.
 const REPLY: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\nContent-Type: text/plain\r\n\r\nebb and flow.\n";
 /// A generator's whole batch of pipelined requests, and far more than one request.
 const READ_BYTES: usize = 16 * 1024;
 /// Events taken at once: as many as the benches open connections.
 const EVENTS: usize = 64;
+/// Keys of what is no connection; connections have their file descriptor as key.
 const LISTENER: u64 = u64::MAX;
 const STDIN: u64 = u64::MAX - 1;
 
@@ -63,6 +65,7 @@ pub(crate) fn serve() -> Result<()> {
     }
 }
 
+/// Takes every connection that waits.
 fn accept_all(
     listener: &TcpListener,
     poll: &impl std::os::fd::AsFd,
@@ -83,6 +86,7 @@ fn accept_all(
     }
 }
 
+/// A client and where in its request it is.
 struct Connection {
     stream: TcpStream,
     end: EmptyLine,
@@ -141,6 +145,7 @@ struct Count {
 }
 
 impl Count {
+    /// Counts what was just answered; the clock is read once for a batch.
     fn add(&mut self, answered: u64) {
         let now = Instant::now();
         self.requests += answered;
@@ -148,6 +153,7 @@ impl Count {
         self.last = Some(now);
     }
 
+    /// `<requests> <nanoseconds>`, and begins anew.
     fn take(&mut self) -> String {
         let Count { requests, first, last } = std::mem::take(self);
         let took = first.zip(last).map_or(0, |(first, last)| (last - first).as_nanos());

@@ -23,6 +23,7 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("xtask", &[]),
 ];
 
+/// Where the reasons stand.
 const EDGE_CURE: &str = "see \"Who may import what\" in ARCHITECTURE.md";
 
 /// Checks the dependencies of every member of the workspace.
@@ -80,6 +81,7 @@ pub(super) fn check_sources(sources: &[Source], findings: &mut Vec<Finding>) {
 /// Modules, the modules each imports, and where.
 type Graph<'a> = BTreeMap<&'a str, BTreeMap<&'a str, (&'a str, usize)>>;
 
+/// The same table, for a path in a source: `ebbtide_record::...`.
 fn check_crate_edge(source: &Source, line: usize, first: &str, findings: &mut Vec<Finding>) {
     let Some(import) = first.strip_prefix("ebbtide_") else { return };
     let folder = source.folder();
@@ -92,6 +94,7 @@ fn check_crate_edge(source: &Source, line: usize, first: &str, findings: &mut Ve
     }
 }
 
+/// What a crate of ours may import; none for a folder that is no crate of ours.
 fn allowed(folder: &str) -> Option<&'static [&'static str]> {
     MAY_IMPORT.iter().find(|(name, _)| *name == folder).map(|(_, allowed)| *allowed)
 }

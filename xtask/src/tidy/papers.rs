@@ -89,6 +89,7 @@ fn check_scenario(path: &str, text: &str, findings: &mut Vec<Finding>) {
     }
 }
 
+/// A crate says in its manifest what it is.
 fn check_manifest(path: &str, text: &str, findings: &mut Vec<Finding>) {
     let described = text.lines().any(|line| {
         line.strip_prefix("description = \"").is_some_and(|rest| rest.trim_end() != "\"")
@@ -98,6 +99,7 @@ fn check_manifest(path: &str, text: &str, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Folders and modules, in the map and in the tree: each must be in both.
 fn check_code_map(tree: &Tree, text: &str, findings: &mut Vec<Finding>) {
     let mut find = |line: usize, what: String, cure: &'static str| {
         findings.push(Finding::new("ARCHITECTURE.md", line, what, cure));

@@ -28,6 +28,7 @@ pub(super) fn of_this_machine() -> Vec<String> {
     places(&root, Path::new(&home))
 }
 
+/// Those of the three that are not on every machine.
 fn places(root: &Path, home: &Path) -> Vec<String> {
     let own =
         |path: &&Path| path.is_absolute() && !EVERYWHERE.iter().any(|e| Path::new(e) == *path);

@@ -71,6 +71,7 @@ fn head_lines(text: &str) -> usize {
     count
 }
 
+/// Functions by their lines of code, from `fn` to the closing brace.
 fn check_functions(source: &Source, findings: &mut Vec<Finding>) {
     for (index, two) in source.tokens.windows(2).enumerate() {
         let (true, Some(name)) = (two[0].is_word("fn"), two[1].word()) else { continue };
@@ -87,6 +88,7 @@ fn check_functions(source: &Source, findings: &mut Vec<Finding>) {
     }
 }
 
+/// How many lines have a token on them; a text counts with all its lines.
 fn code_lines<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
     let mut lines = BTreeSet::new();
     for token in tokens {

@@ -42,10 +42,12 @@ pub(super) struct Token {
 }
 
 impl Token {
+    /// Whether it is this keyword or name.
     pub(super) fn is_word(&self, word: &str) -> bool {
         matches!(&self.kind, Kind::Word(own) if own == word)
     }
 
+    /// The keyword or name, if it is one.
     pub(super) fn word(&self) -> Option<&str> {
         match &self.kind {
             Kind::Word(word) => Some(word),
@@ -61,8 +63,11 @@ impl Token {
 /// A path named in code, such as `std::time::Instant`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct NamedPath {
+    /// Where it begins, or where its part of a `use` group does.
     pub(super) line: usize,
+    /// Two or more; `*` and turbofish end a path.
     pub(super) segments: Vec<String>,
+    /// As the token it begins with.
     pub(super) in_test: bool,
 }
 
@@ -70,7 +75,9 @@ pub(super) struct NamedPath {
 pub(super) struct Source {
     /// Path from the root.
     pub(super) path: String,
+    /// As it stands in the file, comments and all.
     pub(super) text: String,
+    /// In order, groups flat between their two ends.
     pub(super) tokens: Vec<Token>,
 }
 
@@ -207,6 +214,7 @@ impl Source {
         }
     }
 
+    /// Marks what follows `#[cfg(test)]`, `#[test]` and their like, to the end of the item.
     fn mark_test_items(&mut self) {
         for (open, close) in self.attributes() {
             let words: Vec<&str> =
@@ -267,6 +275,7 @@ fn mark_test_modules(sources: &mut [Source]) {
     }
 }
 
+/// Writes a stream's tokens out in order, leaving documentation away.
 fn flatten(stream: TokenStream, depth: usize, tokens: &mut Vec<Token>) {
     for tree in stream {
         let span = tree.span();
@@ -309,6 +318,7 @@ fn is_documentation(group: &proc_macro2::Group) -> bool {
         && matches!(first, Some(TokenTree::Ident(word)) if word == "doc")
 }
 
+/// Takes back the `#` or `#!` that stands before a documentation's bracket.
 fn drop_attribute_marks(tokens: &mut Vec<Token>) {
     while tokens.last().is_some_and(|token| token.is_mark('!') || token.is_mark('#')) {
         let hash = tokens.pop().is_some_and(|token| token.is_mark('#'));

@@ -8,6 +8,7 @@ use super::Finding;
 use super::source::{Kind, Source};
 use std::collections::BTreeSet;
 
+/// The crates that must not know our server.
 const STRANGERS: [&str; 2] = ["profiler", "rounds"];
 
 /// Parts of a text that only the reference server could be meant by.
@@ -33,6 +34,7 @@ pub(super) fn check(sources: &[Source], findings: &mut Vec<Finding>) {
     }
 }
 
+/// The first name of the server in a text: a known part, the socket's path, or a file's name.
 fn server_name_in<'a>(text: &'a str, files: &'a BTreeSet<String>) -> Option<&'a str> {
     let path_like = |c: char| !(c.is_ascii_alphanumeric() || "_-./".contains(c));
     let words = || text.split(path_like);

@@ -91,6 +91,7 @@ impl Tree {
     }
 }
 
+/// What git tracks and what it would take; none when this is no checkout or git is not there.
 fn listed_by_git(root: &Path) -> Option<Vec<String>> {
     let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     let output = Command::new("git").args(words).current_dir(root).output().ok()?;
@@ -101,6 +102,7 @@ fn listed_by_git(root: &Path) -> Option<Vec<String>> {
     Some(text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
 }
 
+/// Every file below a folder, except in folders that are not ours.
 fn walk(root: &Path, below: &str, paths: &mut Vec<String>) -> Result<()> {
     let folder = root.join(below);
     let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
