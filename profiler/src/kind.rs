@@ -8,7 +8,9 @@
 
 use crate::frame::{Frame, enclosing_function, short_file};
 use ebbtide_record::Kind;
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 /// How far up the own callers of a site are asked for words.
 const CALLERS_ASKED: usize = 3;
@@ -138,39 +140,129 @@ const WORDS: &[(Kind, &str)] = &[
     ),
 ];
 
-/// The kind of a stack, the allocating end first, whose site is the frame at `site`, and how
-/// good the evidence is. `own` tells which frames are the user's.
-#[must_use]
-pub fn of_stack(
-    frames: &[&Frame],
-    site: usize,
-    own: &dyn Fn(&Frame) -> bool,
-    rules: &[(String, Kind)],
-) -> (Evidence, Kind) {
-    let below = &frames[..frames.len().min(site + 1)];
-    if let Some(kind) = by_user(below, rules) {
-        return (Evidence::User, kind);
-    }
-    let callees = &frames[..frames.len().min(site)];
-    // The innermost call is what allocates: a socket read below a timeout is no timer.
-    let made = callees.iter().find_map(|frame| by_call(&[*frame], CALLS));
-    if let Some(kind) = made {
-        return (Evidence::Call, kind);
-    }
-    if let Some(found) = frames.get(site).and_then(|frame| by_name(frame)) {
-        return found;
-    }
-    if let Some(kind) = by_call(callees, HINTS) {
-        return (Evidence::Hint, kind);
-    }
-    let callers = frames.iter().skip(site + 1).filter(|frame| own(frame)).take(CALLERS_ASKED);
-    for frame in callers {
-        let function = enclosing_function(&frame.function);
-        if let Some(kind) = by_words(split_name(&function).1) {
-            return (Evidence::Caller, kind);
+/// Tells kinds, and remembers what it has told of frames seen before. One per snapshot.
+#[derive(Debug, Default)]
+pub struct KindTable {
+    marks: HashMap<(usize, usize), Marks>,
+    words: HashMap<String, Option<Kind>>,
+}
+
+/// What a frame says as a library call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    call: Option<Kind>,
+    /// Place in [`HINTS`]: the first of the stack wins, not the innermost.
+    hint: Option<usize>,
+}
+
+impl KindTable {
+    /// The kind of a stack, the allocating end first, whose site is the frame at `site`, and how
+    /// good the evidence is. Each frame comes with whether it is the user's own.
+    pub fn of_stack(
+        &mut self,
+        stack: &[(&Frame, bool)],
+        site: usize,
+        rules: &[(String, Kind)],
+    ) -> (Evidence, Kind) {
+        let below = &stack[..stack.len().min(site + 1)];
+        if let Some(kind) = by_user(below, rules) {
+            return (Evidence::User, kind);
         }
+        let callees = &stack[..stack.len().min(site)];
+        let marks: Vec<Marks> = callees.iter().map(|(frame, _)| self.marks(frame)).collect();
+        // The innermost call is what allocates: a socket read below a timeout is no timer.
+        if let Some(kind) = marks.iter().find_map(|marks| marks.call) {
+            return (Evidence::Call, kind);
+        }
+        if let Some(found) = stack.get(site).and_then(|(frame, _)| by_name(frame)) {
+            return found;
+        }
+        if let Some(hint) = marks.iter().filter_map(|marks| marks.hint).min() {
+            return (Evidence::Hint, HINTS[hint].0);
+        }
+        let callers = stack.iter().skip(site + 1).filter(|(_, own)| *own).take(CALLERS_ASKED);
+        for (frame, _) in callers {
+            if let Some(kind) = self.caller(&frame.function) {
+                return (Evidence::Caller, kind);
+            }
+        }
+        (Evidence::Nothing, Kind::Other)
     }
-    (Evidence::Nothing, Kind::Other)
+
+    fn marks(&mut self, frame: &Frame) -> Marks {
+        // Frames outlive the table's use, and equal texts at one address are equal.
+        let key = (frame.function.as_ptr() as usize, frame.file.as_ptr() as usize);
+        *self.marks.entry(key).or_insert_with(|| Marks {
+            call: CALL_PARTS.find(frame).map(|at| CALLS[at].0),
+            hint: HINT_PARTS.find(frame),
+        })
+    }
+
+    fn caller(&mut self, function: &str) -> Option<Kind> {
+        if let Some(kind) = self.words.get(function) {
+            return *kind;
+        }
+        let kind = by_words(split_name(&enclosing_function(function)).1);
+        self.words.insert(function.to_owned(), kind);
+        kind
+    }
+}
+
+static CALL_PARTS: LazyLock<Parts> = LazyLock::new(|| Parts::of(CALLS));
+static HINT_PARTS: LazyLock<Parts> = LazyLock::new(|| Parts::of(HINTS));
+
+/// A table of parts by their first two bytes, so that a name is gone through once for all.
+struct Parts {
+    by_start: HashMap<[u8; 2], Vec<(usize, &'static str)>>,
+    /// Which pairs of bytes begin a part at all, one bit each.
+    starts: Box<[u64; 1024]>,
+}
+
+impl Parts {
+    fn of(table: &[(Kind, &'static str)]) -> Self {
+        let mut parts = Self { by_start: HashMap::new(), starts: Box::new([0; 1024]) };
+        for (at, (_, list)) in table.iter().enumerate() {
+            for part in list.split(", ") {
+                let [first, second, ..] = part.as_bytes() else { continue };
+                let pair = [*first, *second];
+                let bit = usize::from(u16::from_be_bytes(pair));
+                parts.starts[bit / 64] |= 1 << (bit % 64);
+                parts.by_start.entry(pair).or_default().push((at, part));
+            }
+        }
+        parts
+    }
+
+    /// The first entry of the table that has a part in the frame's function or file.
+    fn find(&self, frame: &Frame) -> Option<usize> {
+        // Line tables name an inlined function without its path: `push<T>` for `::push`.
+        let function = if frame.function.contains("::") {
+            Cow::Borrowed(frame.function.as_str())
+        } else {
+            Cow::Owned(format!("::{}", frame.function))
+        };
+        [&*function, &frame.file].iter().filter_map(|text| self.first(text)).min()
+    }
+
+    fn first(&self, text: &str) -> Option<usize> {
+        let bytes = text.as_bytes();
+        let mut first = None;
+        for (at, pair) in bytes.windows(2).enumerate() {
+            let pair = [pair[0], pair[1]];
+            let bit = usize::from(u16::from_be_bytes(pair));
+            if self.starts[bit / 64] & (1 << (bit % 64)) == 0 {
+                continue;
+            }
+            let Some(list) = self.by_start.get(&pair) else { continue };
+            let here = list.iter().filter(|(_, part)| bytes[at..].starts_with(part.as_bytes()));
+            let found = here.map(|(entry, _)| *entry).min();
+            first = match (first, found) {
+                (Some(a), Some(b)) => Some(usize::min(a, b)),
+                (a, b) => a.or(b),
+            };
+        }
+        first
+    }
 }
 
 /// By the words of a function's own name, then of its type, module and file.
@@ -190,27 +282,13 @@ fn by_name(frame: &Frame) -> Option<(Evidence, Kind)> {
     }
 }
 
-fn by_user(frames: &[&Frame], rules: &[(String, Kind)]) -> Option<Kind> {
+fn by_user(stack: &[(&Frame, bool)], rules: &[(String, Kind)]) -> Option<Kind> {
     rules.iter().find_map(|(text, kind)| {
         let text = text.as_str();
-        let holds = |frame: &&Frame| frame.function.contains(text) || frame.file.contains(text);
-        (!text.is_empty() && frames.iter().any(holds)).then_some(*kind)
-    })
-}
-
-fn by_call(callees: &[&Frame], table: &[(Kind, &str)]) -> Option<Kind> {
-    table.iter().find_map(|(kind, parts)| {
-        let holds = |frame: &&Frame| {
-            let mut parts = parts.split(", ");
-            parts.any(|part| {
-                // Line tables name an inlined function without its path.
-                let bare = part.strip_prefix("::").unwrap_or(part);
-                frame.function.contains(part)
-                    || (bare != part && frame.function.starts_with(bare))
-                    || frame.file.contains(part)
-            })
+        let holds = |(frame, _): &(&Frame, bool)| {
+            frame.function.contains(text) || frame.file.contains(text)
         };
-        callees.iter().any(holds).then_some(*kind)
+        (!text.is_empty() && stack.iter().any(holds)).then_some(*kind)
     })
 }
 

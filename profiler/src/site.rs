@@ -7,7 +7,7 @@
 
 use crate::frame::{Frame, Symbols, enclosing_function, short_file};
 use crate::hash;
-use crate::kind::{self, Evidence};
+use crate::kind::{Evidence, KindTable};
 use crate::own::{Ownership, Role};
 use crate::profile::{Cell, Profile, StackSample};
 use ebbtide_record::Kind;
@@ -15,7 +15,7 @@ use ebbtide_record::verdict::FrameLine;
 use std::collections::HashMap;
 
 /// Stacks of a site, the largest first, that are asked for its kind.
-const STACKS_ASKED: usize = 8;
+const STACKS_ASKED: usize = 4;
 
 /// Frames of a stack that are kept for showing.
 pub const STACK_SHOWN: usize = 64;
@@ -91,8 +91,9 @@ pub fn fold(profile: &Profile, symbols: &Symbols, rules: &SiteRules) -> Folded {
     for (index, stack) in profile.stacks.iter().enumerate() {
         folding.take(index, stack);
     }
+    let mut kinds = KindTable::default();
     let mut sites: Vec<FoldedSite> =
-        folding.sites.iter().map(|building| folding.finish(building)).collect();
+        folding.sites.iter().map(|building| folding.finish(building, &mut kinds)).collect();
     let bytes: HashMap<String, f64> =
         sites.iter().map(|site| (site.id.clone(), site.total().live_bytes)).collect();
     sites.sort_by(|a, b| bytes[&b.id].total_cmp(&bytes[&a.id]).then_with(|| a.id.cmp(&b.id)));
@@ -113,6 +114,8 @@ struct Place {
     own: Option<usize>,
     /// Index of the innermost library's frame among the location's.
     library: Option<usize>,
+    /// Of each frame of the location.
+    roles: Vec<Role>,
 }
 
 /// A site while stacks are taken in.
@@ -139,7 +142,6 @@ struct Folding<'a> {
     profile: &'a Profile,
     symbols: &'a Symbols,
     rules: &'a SiteRules,
-    ownership: Ownership<'a>,
     places: Vec<Place>,
     sites: Vec<Building>,
     /// By location and frame.
@@ -165,7 +167,6 @@ impl<'a> Folding<'a> {
             profile,
             symbols,
             rules,
-            ownership,
             places,
             sites: Vec::new(),
             site_at: HashMap::new(),
@@ -250,15 +251,17 @@ impl<'a> Folding<'a> {
         format!("[no symbols: {name}]")
     }
 
-    fn frames(&self, stack: usize) -> impl Iterator<Item = &'a Frame> {
+    fn frames(&self, stack: usize) -> impl Iterator<Item = (&'a Frame, Role)> {
         let symbols = self.symbols;
         self.profile.stacks[stack].frames.iter().flat_map(move |location| {
-            let frames = symbols.frames.get(*location as usize);
-            frames.into_iter().flat_map(|frames| frames.iter().map(AsRef::as_ref))
+            let at = *location as usize;
+            let frames = symbols.frames.get(at).map_or(&[][..], |frames| frames);
+            let roles = self.places.get(at).map_or(&[][..], |place| &place.roles);
+            frames.iter().map(AsRef::as_ref).zip(roles.iter().copied())
         })
     }
 
-    fn finish(&self, building: &Building) -> FoldedSite {
+    fn finish(&self, building: &Building, kinds: &mut KindTable) -> FoldedSite {
         let mut by_size: Vec<usize> = (0..building.cells.len()).collect();
         by_size.sort_by(|a, b| {
             let bytes = |at: &usize| building.cells[*at].cell.live_bytes;
@@ -267,27 +270,18 @@ impl<'a> Folding<'a> {
         let largest = building.origins[by_size[0]];
         let stack = self
             .frames(largest.stack)
-            .skip_while(|frame| self.ownership.role(frame) == Role::Allocator)
+            .skip_while(|(_, role)| *role == Role::Allocator)
             .take(STACK_SHOWN)
-            .map(|frame| self.line(frame));
+            .map(|(frame, role)| line(frame, role));
         FoldedSite {
             id: id(&building.function, &building.file),
             function: building.function.clone(),
             file: building.file.clone(),
             line: self.main_line(building),
-            kind: self.kind(building, &by_size),
+            kind: self.kind(building, &by_size, kinds),
             own: building.own,
             cells: building.cells.clone(),
             stack: stack.collect(),
-        }
-    }
-
-    fn line(&self, frame: &Frame) -> FrameLine {
-        FrameLine {
-            function: frame.function.clone(),
-            file: short_file(&frame.file),
-            line: frame.line,
-            own: self.ownership.role(frame) == Role::Own,
         }
     }
 
@@ -308,19 +302,19 @@ impl<'a> Folding<'a> {
 
     /// The kind with the best evidence among the largest stacks; of equal evidence, the one with
     /// most bytes.
-    fn kind(&self, building: &Building, by_size: &[usize]) -> Kind {
-        let own = |frame: &Frame| self.ownership.role(frame) == Role::Own;
+    fn kind(&self, building: &Building, by_size: &[usize], kinds: &mut KindTable) -> Kind {
         let mut bytes: HashMap<(Evidence, Kind), f64> = HashMap::new();
         for at in by_size.iter().take(STACKS_ASKED) {
             let origin = building.origins[*at];
-            let frames: Vec<&Frame> = self.frames(origin.stack).collect();
+            let stack: Vec<(&Frame, bool)> =
+                self.frames(origin.stack).map(|(frame, role)| (frame, role == Role::Own)).collect();
             let locations = &self.profile.stacks[origin.stack].frames;
             let before: usize = locations
                 .iter()
                 .take(origin.location)
                 .map(|location| self.symbols.frames.get(*location as usize).map_or(0, |f| f.len()))
                 .sum();
-            let found = kind::of_stack(&frames, before + origin.frame, &own, &self.rules.kinds);
+            let found = kinds.of_stack(&stack, before + origin.frame, &self.rules.kinds);
             *bytes.entry(found).or_default() += building.cells[*at].cell.live_bytes;
         }
         let best = bytes.iter().min_by(|a, b| {
@@ -328,6 +322,15 @@ impl<'a> Folding<'a> {
             evidence.then_with(|| b.1.total_cmp(a.1)).then_with(|| a.0.1.cmp(&b.0.1))
         });
         best.map_or(Kind::Other, |((_, kind), _)| *kind)
+    }
+}
+
+fn line(frame: &Frame, role: Role) -> FrameLine {
+    FrameLine {
+        function: frame.function.clone(),
+        file: short_file(&frame.file),
+        line: frame.line,
+        own: role == Role::Own,
     }
 }
 
@@ -356,7 +359,8 @@ fn place<'a>(
     known: &mut Known<'a>,
     is_shared: bool,
 ) -> Place {
-    let mut place = Place { hash: frames.len() as u64, own: None, library: None };
+    let mut place =
+        Place { hash: frames.len() as u64, own: None, library: None, roles: Vec::new() };
     for (index, frame) in frames.iter().enumerate() {
         let (name, role) = *known.entry((&frame.function, &frame.file)).or_insert_with(|| {
             let name = hash::join(
@@ -366,9 +370,11 @@ fn place<'a>(
             (name, ownership.role(frame))
         });
         place.hash = hash::join(hash::join(place.hash, name), u64::from(frame.line));
+        let role = if is_shared && role == Role::Own { Role::Library } else { role };
+        place.roles.push(role);
         match role {
-            Role::Own if !is_shared => place.own = place.own.or(Some(index)),
-            Role::Own | Role::Library => place.library = place.library.or(Some(index)),
+            Role::Own => place.own = place.own.or(Some(index)),
+            Role::Library => place.library = place.library.or(Some(index)),
             Role::Language | Role::Allocator | Role::Unknown => {}
         }
     }

@@ -88,13 +88,8 @@ async fn a_signal_brings_a_new_snapshot_each_time() {
 #[tokio::test]
 async fn a_process_that_would_die_of_the_signal_never_gets_it() {
     let folder = tempfile::tempdir().unwrap();
-    let child = Command::new("tail")
-        .args(["-f", "/dev/null"])
-        .env("EBBTIDE_DIR", folder.path())
-        .spawn()
-        .unwrap();
-    let pid = child.id();
-    let _process = Process(child);
+    let (mut process, pid) = Process::shell("echo ready; read -r line", folder.path());
+    process.ready().await;
     let target = Target::attach(pid).unwrap();
     let error = target.snapshot(false).await.unwrap_err();
     assert!(matches!(error, SourceError::NotCaught { .. }), "{error}");

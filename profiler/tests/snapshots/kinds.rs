@@ -1,7 +1,7 @@
 //! Frames to kind: real shapes of stacks in Rust, Node and Go programs.
 
 use ebbtide_profiler::frame::Frame;
-use ebbtide_profiler::kind::{Evidence, of_stack};
+use ebbtide_profiler::kind::{Evidence, KindTable};
 use ebbtide_record::Kind;
 
 const OWN: &str = "/home/u/shop/src/";
@@ -15,12 +15,12 @@ fn kind(stack: &[&str], rules: &[(&str, Kind)]) -> (Evidence, Kind) {
             Frame::named(function, &file.replace('~', OWN), 1)
         })
         .collect();
-    let frames: Vec<&Frame> = frames.iter().collect();
-    let own = |frame: &Frame| frame.file.starts_with(OWN);
-    let site = frames.iter().position(|frame| own(frame)).unwrap();
+    let stack: Vec<(&Frame, bool)> =
+        frames.iter().map(|frame| (frame, frame.file.starts_with(OWN))).collect();
+    let site = stack.iter().position(|(_, own)| *own).unwrap();
     let rules: Vec<(String, Kind)> =
         rules.iter().map(|(text, kind)| ((*text).to_owned(), *kind)).collect();
-    of_stack(&frames, site, &own, &rules)
+    KindTable::default().of_stack(&stack, site, &rules)
 }
 
 #[test]

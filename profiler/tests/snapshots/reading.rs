@@ -45,7 +45,8 @@ fn a_profile_is_read_gzipped_and_plain() {
 #[test]
 fn columns_are_told_by_name() {
     // Columns, values, live (bytes, objects), allocated bytes.
-    let cases: &[(&[&str], &[i64], (f64, f64), Option<f64>)] = &[
+    type Case = (&'static [&'static str], &'static [i64], (f64, f64), Option<f64>);
+    let cases: &[Case] = &[
         // Go, and the probe.
         (
             &[
