@@ -1,0 +1,127 @@
+//! `ebb dump TARGET`: a heap snapshot now. In: a pid, or the URL of a heap profile. Out: the path
+//! of a file. A process that would die of the signal is left alone.
+
+use super::on_runtime;
+use crate::failure::Failure;
+use crate::output::Output;
+use clap::Args;
+use ebbtide_profiler::source::{Fetched, Target};
+use ebbtide_reports::figures;
+use ebbtide_rounds::exit;
+use std::path::{Path, PathBuf};
+
+/// The arguments of `ebb dump`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ebb dump 4711                             a process with the probe inside
+  ebb dump http://127.0.0.1:6060            a Go service with pprof, or any like it
+A process that does not handle the signal is never sent it.")]
+pub(crate) struct Dump {
+    /// Process id, or URL
+    target: String,
+    /// File to write to, or folder to put it in [default: where the target put it]
+    #[arg(short, long, value_name = "PATH")]
+    out: Option<PathBuf>,
+    /// Let the allocator give back what it holds unused first
+    #[arg(long)]
+    purge: bool,
+    /// Ask by SIGUSR2 even where the target listens
+    #[arg(long)]
+    signal: bool,
+    /// Print path and totals as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl Dump {
+    /// Takes the snapshot and prints where it is.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be had.
+    pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
+        let target = target(&self.target)?;
+        let target = if self.signal { target.by_signal() } else { target };
+        if !target.has_heap() {
+            return Err(cannot_be_asked(&target, &self.target));
+        }
+        let fetched = on_runtime(1, async { Ok(target.snapshot(self.purge).await?) })?;
+        let path = self.kept(&fetched)?;
+        if self.json {
+            let sidecar = serde_json::to_value(&fetched.sidecar).unwrap_or_default();
+            let told = serde_json::json!({ "path": path, "sidecar": sidecar });
+            output.result(&format!("{told:#}\n"))?;
+        } else {
+            output.result(&format!("{}\n", path.display()))?;
+        }
+        if let Some(sidecar) = &fetched.sidecar {
+            output.say(&format!(
+                "live heap {}, resident {}; `ebb leaks` judges several of these",
+                figures::bytes(sidecar.allocator.allocated_bytes as f64),
+                figures::bytes(sidecar.process.rss_bytes as f64)
+            ));
+        }
+        Ok(exit::FINE)
+    }
+
+    /// Where the snapshot is kept.
+    fn kept(&self, fetched: &Fetched) -> Result<PathBuf, Failure> {
+        let name = fetched.path.as_deref().and_then(Path::file_name);
+        let name = name.map_or_else(|| PathBuf::from("heap.pb.gz"), PathBuf::from);
+        let path = match (&self.out, &fetched.path) {
+            (None, Some(path)) => return Ok(path.clone()),
+            (None, None) => name,
+            (Some(out), _) if out.is_dir() => out.join(name),
+            (Some(out), _) => out.clone(),
+        };
+        let unwritable = |error: std::io::Error| {
+            Failure::failed(format!(
+                "`{}`: {error}: choose another place with `--out`",
+                path.display()
+            ))
+        };
+        std::fs::write(&path, &fetched.bytes).map_err(unwritable)?;
+        if let Some(sidecar) = &fetched.sidecar {
+            let text = serde_json::to_vec_pretty(sidecar).unwrap_or_default();
+            std::fs::write(beside(&path), text).map_err(unwritable)?;
+        }
+        Ok(path)
+    }
+}
+
+/// The name of the sidecar of a snapshot.
+fn beside(path: &Path) -> PathBuf {
+    let text = path.display().to_string();
+    let stem = text.strip_suffix(".pb.gz").unwrap_or(&text);
+    PathBuf::from(format!("{stem}.json"))
+}
+
+/// A target as it is named on the command line.
+///
+/// # Errors
+///
+/// When it is neither a process of this machine nor a URL.
+pub(crate) fn target(named: &str) -> Result<Target, Failure> {
+    if let Ok(pid) = named.parse::<u32>() {
+        return Ok(Target::attach(pid)?);
+    }
+    if named.contains("://") {
+        return Ok(Target::at_url(named)?);
+    }
+    Err(Failure::usage(format!(
+        "`{named}` is neither a process id nor a URL: write `4711` or `http://127.0.0.1:6060`"
+    )))
+}
+
+fn cannot_be_asked(target: &Target, named: &str) -> Failure {
+    let name = target
+        .pid()
+        .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok())
+        .unwrap_or_default();
+    Failure::failed(format!(
+        "process {named} (`{}`) has no probe and does not wait for SIGUSR2, of which it would \
+         die, so it was not sent: put the probe into it, or name the URL of its heap profile",
+        name.trim()
+    ))
+}

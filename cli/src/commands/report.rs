@@ -1,0 +1,93 @@
+//! `ebb report RUN`: a run rendered again from its event log, whether it came to its end or not.
+//! In: a run's folder. Out: the summary on standard output, `summary.json` and `report.html` in
+//! the folder, or the one asked for where it is asked for.
+
+use super::run::write_report;
+use crate::failure::Failure;
+use crate::output::Output;
+use clap::{Args, ValueEnum};
+use ebbtide_record::Summary;
+use ebbtide_rounds::{exit, folder};
+use std::path::{Path, PathBuf};
+
+/// The arguments of `ebb report`.
+#[derive(Args, Debug)]
+pub(crate) struct Report {
+    /// The run's folder
+    run: PathBuf,
+    /// Print the summary as one JSON document
+    #[arg(long)]
+    json: bool,
+    /// Write one form to --out (to standard output without it) and leave the folder alone
+    #[arg(long, value_enum)]
+    format: Option<Form>,
+    /// File to write to
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// A form of the report.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Form {
+    /// For a terminal.
+    Text,
+    /// The summary.
+    Json,
+    /// For a browser.
+    Html,
+}
+
+impl Report {
+    /// Renders the run.
+    ///
+    /// # Errors
+    ///
+    /// When there is no run, or the result cannot be written.
+    pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
+        let state = folder::read_state(&self.run)?;
+        if state.started.is_none() {
+            return Err(Failure::failed(format!(
+                "`{}` holds no event of a run yet: nothing can be reported",
+                self.run.display()
+            )));
+        }
+        let form = self.format.or_else(|| self.out.as_deref().map(Form::of));
+        if let Some(form) = form {
+            let name = self.run.display().to_string();
+            let text = match form {
+                Form::Text => ebbtide_reports::text::render(&state, output.style(Some(&name))),
+                Form::Json => ebbtide_reports::json::render(&Summary::of(&state)),
+                Form::Html => ebbtide_reports::html::render(&state),
+            };
+            match &self.out {
+                Some(out) => write(out, &text)?,
+                None => output.result(&text)?,
+            }
+            return Ok(exit::FINE);
+        }
+        if self.run.is_dir() {
+            folder::write_summary(&self.run, &state)?;
+            write_report(&self.run, &state)?;
+            output.say(&format!("wrote {}", self.run.join(folder::REPORT).display()));
+        }
+        output.run(&state, Some(&self.run), self.json)?;
+        Ok(exit::FINE)
+    }
+}
+
+impl Form {
+    /// The form that a file's name asks for.
+    fn of(path: &Path) -> Self {
+        match path.extension().and_then(|end| end.to_str()) {
+            Some("html" | "htm") => Self::Html,
+            Some("json") => Self::Json,
+            _ => Self::Text,
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| {
+        Failure::failed(format!("`{}`: {error}: choose another file with `--out`", path.display()))
+    })
+}

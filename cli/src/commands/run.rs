@@ -1,0 +1,135 @@
+//! `ebb run SCENARIO`: load by a scenario, with rounds and snapshots where it asks for them. In:
+//! a file. Out: a run's folder, the summary on standard output, an exit code.
+
+use super::{VERSION, command_line, on_runtime};
+use crate::args::{Making, Permission};
+use crate::failure::Failure;
+use crate::follow::{self, Follow};
+use crate::output::{self, Output};
+use crate::tui::Purpose;
+use crate::{folder_name, interrupt, permission};
+use clap::Args;
+use ebbtide_loadgen::{Plan, Scenario};
+use ebbtide_rounds::session::Outcome;
+use ebbtide_rounds::{Control, RunRequest, folder};
+use std::path::{Path, PathBuf};
+
+/// The arguments of `ebb run`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Exit codes: 0 fine, 1 tool or target failed, 2 bad scenario, 95 invalid measurement,
+96 inconclusive (with --strict), 98 leak found, 99 threshold failed, 130 interrupted.")]
+pub(crate) struct Run {
+    /// The scenario, a TOML file
+    scenario: PathBuf,
+    /// Seed of everything random, instead of the scenario's
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Threads of the load generator [default: one per core]
+    #[arg(short = 'w', long, default_value_t = 0, hide_default_value = true)]
+    threads: usize,
+    /// Exit with 96 when nothing could be told
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    making: Making,
+    #[command(flatten)]
+    permission: Permission,
+}
+
+impl Run {
+    /// Runs the scenario and prints its summary.
+    ///
+    /// # Errors
+    ///
+    /// When the run could not begin or not be written down.
+    pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
+        let (mut scenario, text) = read_scenario(&self.scenario)?;
+        scenario.seed = self.seed.unwrap_or(scenario.seed);
+        if let Some(base) = &scenario.target.base {
+            let plan = Plan::resolve(&scenario, base)?;
+            permission::to_load(&plan.address.host, &self.permission.allow_host)?;
+        }
+        let out = self.making.out.unwrap_or_else(|| folder_name::fresh(&scenario.name));
+        let request = RunRequest {
+            scenario_text: text,
+            scenario,
+            out,
+            command: command_line(),
+            ebb: ebb()?,
+            threads: self.threads,
+            strict: self.strict,
+            version: VERSION.to_owned(),
+        };
+        let screen = output.has_screen() && !self.making.no_tui && !output.is_quiet();
+        let outcome = on_runtime(1, async {
+            let control = Control::default();
+            interrupt::obey(control.clone(), output)?;
+            drive(request, control, output, screen).await
+        })?;
+        output.run(&outcome.state, Some(&outcome.folder), self.making.json)?;
+        Ok(outcome.exit_code)
+    }
+}
+
+/// Reads and checks a scenario.
+///
+/// # Errors
+///
+/// When it cannot be read, or all its faults.
+pub(crate) fn read_scenario(path: &Path) -> Result<(Scenario, String), Failure> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("scenario `{name}`: {error}: check the path")))?;
+    let scenario = Scenario::parse(&text, &name)?;
+    Ok((scenario, text))
+}
+
+/// Runs a request while it is followed, and writes the report into its folder.
+///
+/// # Errors
+///
+/// As [`ebbtide_rounds::run`], or when the report cannot be written.
+pub(crate) async fn drive(
+    request: RunRequest,
+    control: Control,
+    output: Output,
+    screen: bool,
+) -> Result<Outcome, Failure> {
+    let (sender, events) = follow::channel();
+    let snapshots = request.scenario.memory.is_some();
+    let purpose = Purpose { snapshots, owns_run: true };
+    let follow = Follow { output, screen, purpose };
+    let run = ebbtide_rounds::run(request, control.clone(), sender);
+    let (outcome, followed) = tokio::join!(run, follow.until_end(events, control));
+    let outcome = outcome?;
+    if let Err(failure) = followed {
+        output.say(&format!("the screen was lost: {failure}"));
+    }
+    write_report(&outcome.folder, &outcome.state)?;
+    output.say(&format!("the run is kept in {}", output::shown(&outcome.folder)));
+    Ok(outcome)
+}
+
+/// Writes `report.html` of a run into its folder: under another name, then renamed.
+///
+/// # Errors
+///
+/// When the folder cannot be written.
+pub(crate) fn write_report(run: &Path, state: &ebbtide_record::State) -> Result<(), Failure> {
+    let path = run.join(folder::REPORT);
+    let partial = run.join(format!(".{}.partial", folder::REPORT));
+    std::fs::write(&partial, ebbtide_reports::html::render(state))
+        .and_then(|()| std::fs::rename(&partial, &path))
+        .map_err(|error| Failure::failed(format!("`{}`: {error}: is there room?", path.display())))
+}
+
+/// This program, which is what `ebb` stands for in a scenario's command.
+///
+/// # Errors
+///
+/// When the system does not say where it is.
+pub(crate) fn ebb() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::failed(format!("this program cannot find itself: {error}")))
+}

@@ -1,0 +1,73 @@
+//! `ebb serve`: the reference server, with the probe inside. In: flags. Out: a server until a
+//! signal ends it. What it answers is left to `ebbtide-server`.
+
+use super::on_runtime;
+use crate::failure::Failure;
+use crate::interrupt::Signals;
+use crate::output::Output;
+use clap::Args;
+use ebbtide_rounds::exit;
+use ebbtide_server::{Config, Faults, Server};
+use std::sync::Arc;
+
+/// The arguments of `ebb serve`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ebb serve                                 on port 8080 of this machine
+  ebb serve --port 0 --fault listener       on a free port, with a leak switched on
+  ebb serve --fault leak=64 --fault tail=1%:20ms")]
+pub(crate) struct Serve {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
+    host: String,
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 8080, env = "PORT")]
+    port: u16,
+    /// Switch a fault on: cache, listener, context, timer, connection, leak=BYTES, cpu=5%,
+    /// tail=1%:20ms, stall=2s@30s, error=1%, ...; repeatable
+    #[arg(long, value_name = "NAME[=SETTING]")]
+    fault: Vec<String>,
+    /// A room that is always there; repeatable, the first is where clients begin
+    #[arg(long, value_name = "NAME", default_value = "lobby")]
+    room: Vec<String>,
+}
+
+impl Serve {
+    /// Serves until a signal.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken, a fault is unknown or the probe cannot start.
+    pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
+        let faults = Arc::<Faults>::default();
+        for fault in &self.fault {
+            faults.switch(fault).map_err(Failure::usage)?;
+        }
+        let (path, responder) = faults.route();
+        let probe = ebbtide_probe::Options::from_env()
+            .and_then(|options| options.admin_loopback().route(path, responder).start())
+            .map_err(Failure::failed)?;
+        let config = Config {
+            host: self.host,
+            port: self.port,
+            faults,
+            rooms: self.room,
+            ..Config::default()
+        };
+        let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+        on_runtime(threads, async {
+            let mut signals = Signals::catch()?;
+            let server = Server::bind(config).await.map_err(Failure::failed)?;
+            output.say(&format!("serving http://{}", server.local_addr()));
+            if let Some(admin) = probe.admin() {
+                let pid = std::process::id();
+                output.say(&format!("watch it with `ebb watch {pid}` (admin http://{admin})"));
+            }
+            server.run(async move { signals.next().await }).await;
+            Ok(())
+        })?;
+        drop(probe);
+        Ok(exit::FINE)
+    }
+}

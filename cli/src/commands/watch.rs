@@ -1,0 +1,142 @@
+//! `ebb watch PID|URL|RUN`: the screen on a live process, or on a run's folder, which may still
+//! be written. In: a target. Out: a screen, or lines where there is no terminal.
+
+use super::dump::target;
+use super::{VERSION, on_runtime};
+use crate::failure::Failure;
+use crate::follow::{self, Follow};
+use crate::interrupt;
+use crate::output::Output;
+use crate::tui::Purpose;
+use clap::Args;
+use ebbtide_loadgen::scenario::units;
+use ebbtide_profiler::SiteRules;
+use ebbtide_record::Event;
+use ebbtide_rounds::heap::HeapReader;
+use ebbtide_rounds::watch::{WatchRequest, watch};
+use ebbtide_rounds::{Control, exit, folder};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::mpsc::Sender;
+
+/// How often the log of a run that goes on is looked at.
+const LOG_EVERY: Duration = Duration::from_millis(200);
+
+/// The arguments of `ebb watch`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ebb watch 4711                            a process with the probe inside
+  ebb watch http://127.0.0.1:6060           a heap profile served over HTTP
+  ebb watch ebb-runs/20261121-094512-chat   a run, finished or not
+Keys are shown by `?`.")]
+pub(crate) struct Watch {
+    /// Process id, URL or a run's folder
+    #[arg(value_name = "PID|URL|RUN")]
+    target: String,
+    /// Time between two snapshots, or `off` for those taken by the key alone
+    #[arg(long, default_value = "10s", value_name = "TIME")]
+    every: String,
+    /// Path prefix of your own code; repeatable
+    #[arg(long, value_name = "PREFIX")]
+    own: Vec<String>,
+    /// Print lines, even on a terminal
+    #[arg(long)]
+    no_tui: bool,
+    /// At the end, print the summary as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl Watch {
+    /// Watches until it is left, or until nothing more happens.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to watch, or the terminal cannot be used.
+    pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
+        let screen = output.has_screen() && !self.no_tui && !self.json;
+        let path = PathBuf::from(&self.target);
+        if path.exists() {
+            return self.run_folder(&path, output, screen);
+        }
+        let source = target(&self.target)?;
+        let every = match self.every.as_str() {
+            "off" => None,
+            text => Some(units::duration(text).map_err(Failure::usage)?),
+        };
+        let rules = SiteRules { own: self.own.clone(), ..SiteRules::default() };
+        let purpose = Purpose { snapshots: source.has_heap(), owns_run: false };
+        let request = WatchRequest {
+            source,
+            name: self.target.clone(),
+            every,
+            heap: HeapReader::new(rules),
+            version: VERSION.to_owned(),
+        };
+        let state = on_runtime(1, async {
+            let control = Control::default();
+            interrupt::obey(control.clone(), output)?;
+            let (sender, events) = follow::channel();
+            let follow = Follow { output, screen, purpose };
+            let watched = watch(request, control.clone(), sender);
+            let (state, followed) = tokio::join!(watched, follow.until_end(events, control));
+            followed?;
+            Ok(state?)
+        })?;
+        output.run(&state, None, self.json)?;
+        Ok(exit::FINE)
+    }
+
+    /// Shows a run from its log, and goes on while the log does.
+    fn run_folder(&self, path: &Path, output: Output, screen: bool) -> Result<i32, Failure> {
+        let state = folder::read_state(path)?;
+        if !screen {
+            output.run(&state, Some(path), self.json)?;
+            return Ok(exit::FINE);
+        }
+        let log = path.to_owned();
+        on_runtime(1, async move {
+            let control = Control::default();
+            interrupt::obey(control.clone(), output)?;
+            let (sender, events) = follow::channel();
+            tokio::spawn(tell(log, sender));
+            let purpose = Purpose { snapshots: false, owns_run: false };
+            Follow { output, screen, purpose }.until_end(events, control).await
+        })?;
+        Ok(exit::FINE)
+    }
+}
+
+/// Tells what stands in a log, and what is added to it. The log is read again from its start
+/// when it has grown: runs have some thousand events, and a reader of its own would have to know
+/// what a torn line is.
+async fn tell(path: PathBuf, sender: Sender<Event>) {
+    let mut told = 0;
+    let mut size = None;
+    loop {
+        let log = if path.is_dir() { path.join(folder::EVENTS) } else { path.clone() };
+        let now = std::fs::metadata(&log).map(|meta| meta.len()).ok();
+        if now != size {
+            size = now;
+            let mut fresh = Vec::new();
+            let mut count = 0;
+            let read = folder::read_events(&path, |event| {
+                if count >= told {
+                    fresh.push(event);
+                }
+                count += 1;
+            });
+            // A folder that is gone has nothing more to tell; what was seen stays on the screen.
+            if read.is_ok() {
+                told = count.max(told);
+            }
+            for event in fresh {
+                if sender.send(event).await.is_err() {
+                    return;
+                }
+            }
+        }
+        tokio::time::sleep(LOG_EVERY).await;
+    }
+}

@@ -1,0 +1,67 @@
+//! Ctrl-C and the signals that mean the same. In: signals. Out: the first asks the run to drain
+//! and to report what there is; the second leaves now. A started target ends with us: the kernel
+//! sees to that.
+
+use crate::output::Output;
+use ebbtide_rounds::Control;
+use ebbtide_rounds::exit::INTERRUPTED;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Turns signals into wishes for as long as the program runs.
+///
+/// # Errors
+///
+/// When the signals cannot be caught.
+pub(crate) fn obey(control: Control, output: Output) -> std::io::Result<()> {
+    let mut signals = Signals::catch()?;
+    tokio::spawn(async move {
+        signals.next().await;
+        if !control.is_stopped() {
+            output.say("stopping: what runs is drained; once more leaves at once");
+            control.stop();
+            signals.next().await;
+        }
+        leave();
+    });
+    Ok(())
+}
+
+/// Leaves now, with the terminal as it was.
+fn leave() -> ! {
+    // Does nothing when no screen is shown.
+    if ratatui::crossterm::terminal::is_raw_mode_enabled().unwrap_or(false) {
+        let _ = ratatui::try_restore();
+    }
+    std::process::exit(INTERRUPTED)
+}
+
+/// The signals that ask a program to end.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub(crate) fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next of them.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}
