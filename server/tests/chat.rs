@@ -159,8 +159,8 @@ async fn who_does_not_read_is_closed_and_nobody_else_notices() {
 
 #[tokio::test]
 async fn who_is_silent_is_pinged_and_then_given_up() {
-    let ping_every = Duration::from_millis(20);
-    let limits = Limits { ping_every, silence: Duration::from_millis(100), ..Limits::default() };
+    let ping_every = Duration::from_millis(50);
+    let limits = Limits { ping_every, silence: Duration::from_millis(1_500), ..Limits::default() };
     let server = start(Config { limits, ..Config::default() }).await;
     // This one is not polled, so it answers no ping.
     let mut silent = server.connect("/ws").await;
