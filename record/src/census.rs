@@ -1,5 +1,6 @@
 //! The census: live objects by kind and creation site, told by the process itself. Schema
 //! `ebbtide/census/1`, served at `/debug/census` and kept in each snapshot's sidecar.
+//! In: nothing. Out: the form as it is read and written. Counting is left to the probe.
 
 use crate::kind::Kind;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,11 @@
 //! What happens in a run, one line of `events.ndjson` each. Fields are added, never changed in
 //! meaning; a reader ignores what it does not know, a type of event too.
+//! In: nothing. Out: a closed list of events. Writing and reading the log is left to `rounds`.
 
 use crate::census::CensusCount;
 use crate::kind::Kind;
 use crate::metric::Metrics;
+pub use crate::round::{Phase, RoundKind};
 use crate::verdict::MemoryVerdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,59 +56,6 @@ pub enum Body {
     #[default]
     #[serde(other)]
     Unknown,
-}
-
-/// Why a round was driven.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RoundKind {
-    /// To fill what fills once. Not judged.
-    Warmup,
-    /// With input not seen before.
-    #[default]
-    New,
-    /// With the input of an earlier round, byte for byte.
-    Replay,
-}
-
-impl RoundKind {
-    /// The word used in files and on screens.
-    #[must_use]
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Warmup => "warmup",
-            Self::New => "new",
-            Self::Replay => "replay",
-        }
-    }
-}
-
-/// A part of a round. A run without rounds has one phase of load.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Operations are done.
-    #[default]
-    Load,
-    /// Virtual users close what they opened.
-    Drain,
-    /// Waiting until the target stops moving.
-    Settle,
-    /// The heap is taken.
-    Snapshot,
-}
-
-impl Phase {
-    /// The word used in files and on screens.
-    #[must_use]
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Load => "load",
-            Self::Drain => "drain",
-            Self::Settle => "settle",
-            Self::Snapshot => "snapshot",
-        }
-    }
 }
 
 /// The run began.

@@ -1,4 +1,6 @@
 //! What a site holds. The same seven words in the census, the verdict and every report.
+//! In: nothing. Out: the words, for files and for people. Choosing one is left to the profiler
+//! and to the process itself.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -6,13 +6,17 @@
 //! left to others. The written forms are described in `docs/formats.md`.
 
 pub mod census;
-pub mod event;
 pub mod kind;
 pub mod metric;
+pub mod round;
+pub mod verdict;
+
+pub mod event;
+pub mod generator;
 pub mod snapshot;
+
 pub mod state;
 pub mod summary;
-pub mod verdict;
 
 pub use census::{Census, CensusCount, CensusSite};
 pub use event::{Body, Event, Phase, RoundKind};

@@ -1,4 +1,6 @@
 //! Metrics in the shape of k6's `handleSummary`: times in milliseconds, names as k6 has them.
+//! In: nothing. Out: the form, and the three shapes that are made from counts alone.
+//! Measuring is left to the load engine, judging thresholds too.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

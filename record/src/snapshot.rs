@@ -1,5 +1,6 @@
 //! The sidecar: a JSON file beside each heap snapshot, with what the profile itself cannot say.
 //! Schema `ebbtide/snapshot/1`.
+//! In: nothing. Out: the form as it is read and written. The heap itself is in the profile.
 
 use crate::census::Census;
 use serde::{Deserialize, Serialize};

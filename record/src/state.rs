@@ -6,8 +6,8 @@ use crate::event::{
     Body, CheckCount, Event, Interval, MemoryPoint, Missed, PhaseStart, Quantiles, RunEnded,
     RunStarted, SnapshotTaken, Warning,
 };
+use crate::generator::{GENERATOR_SATURATED, Generator};
 use crate::metric::Metrics;
-use crate::summary::{GENERATOR_SATURATED, Generator};
 use crate::verdict::MemoryVerdict;
 use std::collections::BTreeMap;
 

@@ -1,7 +1,9 @@
-//! What a run amounts to: k6's `handleSummary` shape at the top, and one object of ours. Built
-//! from [`State`] alone, so that a run cut short by a kill can be summed up as well.
+//! What a run amounts to: k6's `handleSummary` shape at the top, and one object of ours.
+//! In: a [`State`] and nothing else, so that a run cut short by a kill can be summed up as well.
+//! Out: the document. Writing it is left to others.
 
 use crate::event::{CheckCount, Warning};
+pub use crate::generator::{GENERATOR_SATURATED, Generator};
 use crate::metric::Metrics;
 use crate::state::State;
 use crate::verdict::MemoryVerdict;
@@ -111,25 +113,6 @@ pub struct Latency {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uncorrected: Option<crate::metric::Values>,
 }
-
-/// How the generator itself fared.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default)]
-pub struct Generator {
-    /// Its threads.
-    pub threads: u32,
-    /// CPU they used, as a share of their time (0 to 1), over the whole load.
-    pub cpu_fraction: f64,
-    /// The worst second's p99 of late starts, milliseconds.
-    pub late_start_p99_ms: f64,
-    /// It was the bottleneck.
-    pub saturated: bool,
-    /// Iterations due that found no free virtual user.
-    pub dropped_iterations: u64,
-}
-
-/// The code that says the generator was the bottleneck, in [`Warning::code`].
-pub const GENERATOR_SATURATED: &str = "generator_saturated";
 
 impl Summary {
     /// Sums up what has happened so far.

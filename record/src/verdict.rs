@@ -1,7 +1,9 @@
 //! What was found in memory: a word for the run and for each site, with the numbers behind it.
+//! In: nothing. Out: the form that verdict events, summaries and screens share.
+//! Reaching a verdict is left to the profiler.
 
-use crate::event::RoundKind;
 use crate::kind::Kind;
+use crate::round::RoundKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -149,7 +149,6 @@ async fn with_target(
         began: Instant::now(),
         request,
         control,
-        folder,
         target,
         plan,
         source,
@@ -168,7 +167,6 @@ async fn with_target(
 struct Session<'a> {
     request: &'a RunRequest,
     control: Control,
-    folder: &'a RunFolder,
     target: &'a mut RunningTarget,
     plan: Arc<Plan>,
     source: Option<Source>,
