@@ -70,16 +70,24 @@ impl fmt::Display for Faults {
     }
 }
 
-/// How alike two names must be (Jaro-Winkler) to be offered as a cure.
-const LIKENESS_MIN: f64 = 0.75;
+/// How alike two names must be to be offered as a cure, from 0 to 1.
+const LIKENESS_MIN: f64 = 0.65;
 
 /// ` (did you mean ...?)` for the known name that is most like `name`; empty when none is.
 #[must_use]
 pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| (likeness(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, candidate)| format!(" (did you mean `{candidate}`?)"))
         .unwrap_or_default()
+}
+
+/// Letters swapped count little in short names, common beginnings much in long ones; neither
+/// measure has both.
+fn likeness(name: &str, candidate: &str) -> f64 {
+    let edits = strsim::normalized_damerau_levenshtein(name, candidate);
+    let beginning = strsim::jaro_winkler(name, candidate) - 0.1;
+    edits.max(beginning)
 }
