@@ -279,3 +279,12 @@ fn look_up(loader: &Loader, address: u64) -> Vec<Arc<Frame>> {
     frames.retain(|frame| !frame.function.is_empty());
     frames.into_iter().map(Arc::new).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn can_be_moved_to_another_thread() {
+        fn moves<T: Send>(_: T) {}
+        moves(super::Symbolizer::new());
+    }
+}
