@@ -126,9 +126,12 @@ fn three_lines_give_exact_snapshots_on_a_signal() {
     assert_eq!(announcement["sample_interval_bytes"], 1);
 
     let orders = |profile: &Value| profile["liveObjectsBySize"][ORDER_CLASS].as_i64().unwrap_or(0);
-    let before = read_back(&service.dump(1).0);
+    service.dump(1);
+    let before = read_back(&service.dump(2).0);
+    // The probe's own work leaves no trace: between two snapshots nothing was allocated at all.
+    assert_eq!(read_back(&service.dump(3).0)["totals"], before["totals"]);
     service.order(200);
-    let (file, sidecar) = service.dump(2);
+    let (file, sidecar) = service.dump(4);
     let after = read_back(&file);
     assert_eq!(orders(&after) - orders(&before), 200);
 
@@ -146,7 +149,7 @@ fn three_lines_give_exact_snapshots_on_a_signal() {
     let own = service.dir.path().join(common.file_name().unwrap());
     let dir = service.stop();
     assert!(!own.exists() && !common.exists(), "the announcement outlives a clean exit");
-    assert_eq!(snapshots(dir.path()).len(), 2);
+    assert_eq!(snapshots(dir.path()).len(), 4);
 }
 
 fn announcement_in_tmp(pid: u32) -> PathBuf {
