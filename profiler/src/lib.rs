@@ -27,6 +27,9 @@ pub mod trend;
 pub mod growth;
 pub mod tally;
 
+pub mod rules;
+
+mod ladder;
 pub mod verdict;
 
 pub use profile::{Cell, Profile};

@@ -6,97 +6,18 @@
 //! `steady` needs growth above the limit to be ruled out. What is neither is said to be neither.
 
 use crate::growth::{self, Growth, Operations};
-use crate::series::{Series, SiteColumns, SiteTrack};
+use crate::ladder::{CONFIDENCE, Candidate, Court};
+use crate::rules::{ALPHA_SPENT, look};
+pub use crate::rules::{LOOKS, Rules};
+use crate::series::Series;
 use crate::tally::{self, Tally};
 use crate::trend::{Slope, quantile};
 use ebbtide_record::event::RoundKind;
 use ebbtide_record::verdict::{RoundPoint, SITES_MAX, SiteVerdict};
 use ebbtide_record::{Estimate, Kind, MemoryVerdict, Verdict};
-use statrs::distribution::{ContinuousCDF, Gamma};
-use std::collections::BTreeMap;
 
-/// Measured rounds after which the series is judged.
-pub const LOOKS: [u32; 5] = [8, 12, 16, 24, 32];
-/// Chance of a false `leaking` or `growing` over all sites spent at each look: 1 % in all.
-const ALPHA_SPENT: [f64; 5] = [0.004, 0.002, 0.002, 0.001, 0.001];
-/// Confidence of every interval that is shown.
-const CONFIDENCE: f64 = 0.95;
-/// Growth of no interest unless the scenario says so, bytes per operation.
-pub const LIMIT_BYTES: f64 = 16.0;
-/// The same for operations that open a connection.
-pub const LIMIT_CONNECT_BYTES: f64 = 512.0;
-/// The key of the limit for operations that open a connection.
-const CONNECTS: &str = "connect *";
-/// The key of the limit for all others.
-const OTHERS: &str = "*";
-/// Fewer net samples than this have an exact Poisson interval instead of a normal one.
-const POISSON_BELOW: f64 = 20.0;
-/// Growth on replay below this share of growth on new input is none to speak of.
-const REPLAY_SHARE: f64 = 0.25;
-/// Growth in the second half must surely be more than this share of the first to go on.
-const LATE_SHARE: f64 = 0.7;
-/// Times a container must have been replaced by a larger one to be a finding of its own.
-const CONTAINER_STEPS: usize = 2;
 /// Chance with which growth of the detectable size is seen.
 const POWER: f64 = 0.95;
-/// Chi squared by which one operation must explain growth better than the next to be named
-/// without a doubt (a likelihood ratio of 1 to 20).
-const MARGIN_SURE: f64 = 6.0;
-
-/// What growth is of interest.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// Bytes per operation of no interest, by operation; `connect *` for all others that open a
-    /// connection, `*` for all other others.
-    pub limits: BTreeMap<String, f64>,
-    /// Sites known to be bounded, with their bound in bytes, by a part of their function's name.
-    pub bounded: BTreeMap<String, u64>,
-    /// Operations were driven by plan. Without that (a process that is only watched) nothing is
-    /// called leaking, since growth may come from more work as well as from a leak.
-    pub known_load: bool,
-}
-
-impl Rules {
-    /// The limit for a group of operations: the smallest of its members'.
-    #[must_use]
-    pub fn limit(&self, operations: &Operations) -> f64 {
-        let one = |name: &String| {
-            let connects = name.starts_with("connect ") || name.starts_with("sio_connect ");
-            let rest = if connects { CONNECTS } else { OTHERS };
-            let usual = if connects { LIMIT_CONNECT_BYTES } else { LIMIT_BYTES };
-            self.limits.get(name).or_else(|| self.limits.get(rest)).copied().unwrap_or(usual)
-        };
-        let telling = |name: &&String| !name.starts_with("close ") || operations.members.len() == 1;
-        operations
-            .members
-            .iter()
-            .filter(telling)
-            .map(one)
-            .fold(f64::INFINITY, f64::min)
-            .min(if operations.members.is_empty() { LIMIT_BYTES } else { f64::INFINITY })
-    }
-}
-
-/// One site with everything a word is chosen by.
-struct Candidate<'a> {
-    id: String,
-    track: Option<&'a SiteTrack>,
-    columns: SiteColumns,
-    growth: Growth,
-    objects: Option<Growth>,
-    tally: Option<&'a Tally>,
-    p_adjusted: f64,
-}
-
-/// Everything that is the same for all sites.
-struct Court<'a> {
-    series: &'a Series,
-    rules: &'a Rules,
-    operations: Vec<Operations>,
-    kinds: Vec<RoundKind>,
-    limits: Vec<f64>,
-    alpha: f64,
-}
 
 /// Judges a series.
 #[must_use]
@@ -136,11 +57,6 @@ pub fn judge(series: &Series, rules: &Rules) -> MemoryVerdict {
         .collect();
     court.sum_up(&mut verdict, sites, &candidates);
     verdict
-}
-
-/// Index of the look that this many measured rounds are.
-fn look(rounds: usize) -> usize {
-    LOOKS.iter().rposition(|at| *at as usize <= rounds).unwrap_or(0)
 }
 
 fn round_point(observation: &crate::series::Observation) -> RoundPoint {
@@ -261,204 +177,6 @@ impl Court<'_> {
         (site, undecided)
     }
 
-    fn word(&self, candidate: &Candidate<'_>, reasons: &mut Vec<String>) -> (Verdict, bool) {
-        let growth = &candidate.growth;
-        let limit = self.limits[growth.with];
-        let sure = candidate.p_adjusted <= self.alpha && growth.slope.value > 0.0;
-        if sure && growth.slope.value > limit {
-            return self.word_for_growth(growth, limit, reasons);
-        }
-        let (_, (_, high)) = self.interval(candidate);
-        let ruled_out = high <= limit
-            && growth.by_operation.iter().zip(&self.limits).enumerate().all(
-                |(index, (slope, limit))| {
-                    index == growth.with || slope.interval(CONFIDENCE).1 <= *limit
-                },
-            );
-        if ruled_out {
-            return (Verdict::Steady, false);
-        }
-        reasons.push(format!(
-            "growth is not sure, and up to {high:.0} bytes per {} cannot be ruled out (limit \
-             {limit:.0}): more rounds, more operations per round or a smaller sample interval \
-             would tell",
-            self.operations[growth.with].name
-        ));
-        (Verdict::Inconclusive, true)
-    }
-
-    fn word_for_growth(
-        &self,
-        growth: &Growth,
-        limit: f64,
-        reasons: &mut Vec<String>,
-    ) -> (Verdict, bool) {
-        let replayed = growth.by_novelty.filter(|_| self.kinds.contains(&RoundKind::Replay));
-        if let Some((new, replay)) = replayed
-            && (replay.lower(CONFIDENCE) <= 0.0 || replay.value < REPLAY_SHARE * new.value)
-        {
-            let bounded = replay.upper(CONFIDENCE) < new.lower(CONFIDENCE);
-            reasons.push(if bounded {
-                format!(
-                    "it grows with new input ({:.1} bytes per operation) and not when the same \
-                     input comes again ({:.1}): something kept by key, with no bound seen",
-                    new.value, replay.value
-                )
-            } else {
-                "whether it grows on replayed input too is not sure".to_owned()
-            });
-            return (Verdict::Growing, !bounded);
-        }
-        if let Some((early, late)) = growth.halves {
-            if late.lower(CONFIDENCE) <= 0.0 {
-                if late.upper(CONFIDENCE) <= limit {
-                    reasons.push(format!(
-                        "it grew by {:.0} bytes per operation in the first half of the rounds and \
-                         no longer does",
-                        early.value
-                    ));
-                    return (Verdict::Warming, false);
-                }
-                reasons.push("growth in the second half of the rounds is not sure".to_owned());
-                return (Verdict::Growing, true);
-            }
-            let kept = late.value - LATE_SHARE * early.value;
-            let error = late.se.hypot(LATE_SHARE * early.se);
-            if kept <= quantile(CONFIDENCE, late.df) * error {
-                reasons.push(format!(
-                    "it may be slowing down: {:.1} bytes per operation in the first half of the \
-                     rounds, {:.1} in the second",
-                    early.value, late.value
-                ));
-                return (Verdict::Growing, true);
-            }
-        }
-        reasons.push(match replayed {
-            Some((_, replay)) => format!(
-                "replayed input makes it grow as well ({:.1} bytes per operation), so it is not \
-                 a cache that fills",
-                replay.value
-            ),
-            None => "no round replayed its input, so a cache that fills is not excluded".to_owned(),
-        });
-        (Verdict::Leaking, false)
-    }
-
-    /// Containers that are replaced by larger ones again and again are a finding even when
-    /// nothing else at the site grows; once is a reason to look longer.
-    fn weigh_containers(
-        &self,
-        candidate: &Candidate<'_>,
-        word: &mut Verdict,
-        undecided: &mut bool,
-        reasons: &mut Vec<String>,
-    ) {
-        let levels = &candidate.columns.containers;
-        let (Some(first), Some(last)) = (levels.first(), levels.last()) else { return };
-        let grown = last - first;
-        let steps = levels.windows(2).filter(|pair| pair[1] > pair[0] * CONTAINER_STEP).count();
-        if grown <= 0.0 || steps == 0 {
-            return;
-        }
-        reasons.push(format!(
-            "its container was replaced by a larger one {steps} times, from {first:.0} to \
-             {last:.0} bytes, which is not part of the growth per operation"
-        ));
-        let growth = &candidate.growth;
-        let per_operation = grown / self.operations[growth.with].total().max(1.0);
-        let quiet = matches!(word, Verdict::Steady | Verdict::Warming);
-        if !quiet || per_operation <= self.limits[growth.with] {
-            return;
-        }
-        let late = &levels[levels.len() / 2..];
-        let goes_on = late.windows(2).any(|pair| pair[1] > pair[0] * CONTAINER_STEP);
-        *undecided = goes_on;
-        *word = if goes_on && steps >= CONTAINER_STEPS {
-            Verdict::Growing
-        } else if goes_on {
-            Verdict::Inconclusive
-        } else {
-            Verdict::Warming
-        };
-    }
-
-    /// What the user knows: that a site is bounded, or that nobody counts the work.
-    fn weigh_knowledge(
-        &self,
-        candidate: &Candidate<'_>,
-        word: &mut Verdict,
-        undecided: &mut bool,
-        reasons: &mut Vec<String>,
-    ) {
-        let Some(track) = candidate.track else { return };
-        let bound = self.rules.bounded.iter().find(|(name, _)| track.function.contains(*name));
-        if let Some((name, bound)) = bound {
-            let live = self.series.levels(track).last().copied().unwrap_or(0.0);
-            *undecided = false;
-            if live <= *bound as f64 {
-                *word = Verdict::Steady;
-                reasons.push(format!("{live:.0} bytes are within the bound of `{name}`, {bound}"));
-            } else {
-                *word = Verdict::Leaking;
-                reasons.push(format!("{live:.0} bytes are over the bound of `{name}`, {bound}"));
-            }
-        } else if *word == Verdict::Leaking && !self.rules.known_load {
-            *word = Verdict::Growing;
-            reasons.push(
-                "nobody counted the work meanwhile, so more of it is not excluded: run it under \
-                 a scenario to be sure"
-                    .to_owned(),
-            );
-        }
-    }
-
-    fn add_reasons(&self, candidate: &Candidate<'_>, word: Verdict, reasons: &mut Vec<String>) {
-        if !matches!(word, Verdict::Leaking | Verdict::Growing) {
-            return;
-        }
-        let growth = &candidate.growth;
-        if let Some(tally) = candidate.tally {
-            let per_operation = tally.growth.by_operation[growth.with].value;
-            reasons.push(format!(
-                "the census counts {per_operation:.2} more live {} per {}, made at {}:{}",
-                tally.kind.words(),
-                self.operations[growth.with].name,
-                tally.file,
-                tally.line
-            ));
-        }
-        if growth.margin.is_some_and(|margin| margin < MARGIN_SURE) {
-            let others: Vec<&str> = self
-                .operations
-                .iter()
-                .enumerate()
-                .filter(|(index, _)| *index != growth.with)
-                .map(|(_, group)| group.name.as_str())
-                .collect();
-            reasons.push(format!(
-                "which operation does it is not sure: {} would explain it nearly as well",
-                others.join(" or ")
-            ));
-        }
-    }
-
-    /// Growth per operation with its interval: exact for few samples, else from the fit.
-    fn interval(&self, candidate: &Candidate<'_>) -> (f64, (f64, f64)) {
-        let (columns, slope) = (&candidate.columns, &candidate.growth.slope);
-        let net = columns.net_samples.round();
-        let few = net > 0.0 && net < POISSON_BELOW && columns.turnover < 0.1;
-        if few && slope.df.is_infinite() && self.series.interval_bytes() > 1.0 {
-            let per_sample = slope.value / net;
-            let bound = |shape: f64, p: f64| {
-                Gamma::new(shape, 1.0).map_or(shape, |gamma| gamma.inverse_cdf(p))
-            };
-            let tail = (1.0 - CONFIDENCE) / 2.0;
-            let (low, high) = (bound(net, tail), bound(net + 1.0, 1.0 - tail));
-            return (slope.value, (low * per_sample, high * per_sample));
-        }
-        (slope.value, slope.interval(CONFIDENCE))
-    }
-
     fn on_replay(&self, growth: &Growth) -> Option<Estimate> {
         let (_, replay) = growth.by_novelty?;
         let operation = &self.operations[growth.with].name;
@@ -513,7 +231,7 @@ impl Court<'_> {
         verdict.verdict =
             sites.iter().map(|(site, _)| site.verdict).min().unwrap_or(Verdict::Steady);
         for (group, limit) in self.operations.iter().zip(&self.limits) {
-            verdict.limits.insert(group.name.clone(), *limit);
+            verdict.limits.insert(group.name.clone(), limit.proof);
         }
         for (index, group) in self.operations.iter().enumerate() {
             verdict.detectable.insert(group.name.clone(), self.detectable(index, candidates));
@@ -546,9 +264,6 @@ impl Court<'_> {
             .fold(alone, f64::max)
     }
 }
-
-/// How much larger a container must have become for it to be another one.
-const CONTAINER_STEP: f64 = 1.2;
 
 fn estimate(slope: &Slope, (low, high): (f64, f64), operation: &str) -> Estimate {
     Estimate {

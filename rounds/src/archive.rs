@@ -1,5 +1,6 @@
 //! The archive: a verdict over snapshots that lie in files, from a run's folder or from anywhere.
 //! In: paths. Out: a series and its verdict, the same as the run itself would give.
+//! Fetching snapshots is left to the session and to the watch.
 
 use crate::folder::{self, FolderError};
 use crate::heap::{HeapError, HeapReader};
@@ -26,7 +27,10 @@ pub enum ArchiveError {
     #[error(transparent)]
     Heap(#[from] HeapError),
     /// The run has no snapshots.
-    #[error("`{}` has no snapshots of rounds: only runs with a `[memory]` table have", path.display())]
+    #[error(
+        "`{}` has no snapshots of rounds: only runs with a `[memory]` table have",
+        path.display()
+    )]
     Empty {
         /// Which.
         path: PathBuf,

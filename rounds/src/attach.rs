@@ -1,8 +1,9 @@
 //! The way from a scenario to its target's heap: what a started target is told, whom to ask for
 //! snapshots, and what counts as own code. In: the scenario. Out: a source, an environment, rules.
+//! Asking for snapshots is left to `capture`.
 
 use crate::folder::{self, RunFolder};
-use crate::session::{RunError, RunRequest};
+use crate::request::{RunError, RunRequest};
 use crate::target::{RunningTarget, Surroundings};
 use ebbtide_loadgen::Faults;
 use ebbtide_loadgen::scenario::{HeapSource, Scenario};

@@ -1,9 +1,10 @@
 //! Capture: a snapshot is fetched, laid into the run's folder unless it lies there already, and
 //! folded. In: a source. Out: what the session writes down and judges.
+//! What it shows is left to the series.
 
 use crate::folder::{RunFolder, SNAPSHOTS};
 use crate::heap::{HeapError, HeapReader};
-use crate::session::unix_ms;
+use crate::journal::unix_ms;
 use ebbtide_profiler::Folded;
 use ebbtide_profiler::source::{Fetched, Target as Source};
 use ebbtide_record::Sidecar;

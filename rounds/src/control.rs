@@ -1,5 +1,6 @@
 //! The reins of a run, held by whoever watches it: stop after this operation, leave now, take a
 //! snapshot. Cheap to clone; never blocks.
+//! In: wishes from a keyboard or a signal. Out: the same, to whoever asks or waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};

@@ -1,4 +1,6 @@
 //! Exit codes: which hold at the end of a run, and which of them wins. Pure.
+//! In: what is known at the end. Out: the codes that hold, the winner first.
+//! Ending the process is left to the command.
 
 use ebbtide_record::event::Warning;
 use ebbtide_record::summary::GENERATOR_SATURATED;

@@ -1,10 +1,11 @@
 //! The journal of a run: each thing that happens is appended to the log, folded into the state
 //! and handed to whoever watches, in that order and by one owner, so that all three agree.
+//! In: what happened. Out: stamped events. What they mean is left to the record's state.
 
 use crate::folder::{EventLog, FolderError};
 use ebbtide_record::State;
 use ebbtide_record::event::{Body, Event, Missed, VERSION, Warning};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::Sender;
 
 /// The journal of a run.
@@ -80,4 +81,10 @@ impl Journal {
         let t_ms = self.began.elapsed().as_millis() as u64;
         Event { v: VERSION, seq: self.state.events, t_ms, body }
     }
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |past| past.as_millis() as u64)
 }

@@ -17,6 +17,8 @@ pub mod journal;
 pub mod observer;
 pub mod target;
 
+pub mod request;
+
 pub mod attach;
 
 pub mod archive;
@@ -24,4 +26,5 @@ pub mod session;
 pub mod watch;
 
 pub use control::Control;
-pub use session::{Outcome, RunError, RunRequest, run};
+pub use request::{Outcome, RunError, RunRequest};
+pub use session::run;

@@ -11,10 +11,11 @@ use crate::control::Control;
 use crate::design::{Design, FlowShare, RoundPlan};
 use crate::exit::Ending;
 use crate::folder::{self, FolderError, RunFolder};
-use crate::heap::{HeapError, HeapReader};
-use crate::journal::Journal;
+use crate::heap::HeapReader;
+use crate::journal::{Journal, unix_ms};
 use crate::observer::{self, Observer, Settled};
-use crate::target::{RunningTarget, TargetError};
+use crate::request::{Outcome, RunError, RunRequest};
+use crate::target::RunningTarget;
 use ebbtide_loadgen::hlog::HlogWriter;
 use ebbtide_loadgen::scenario::{MemoryWatch, Scenario};
 use ebbtide_loadgen::{Engine, EngineError, Faults, Pass, Plan, Totals, threshold};
@@ -39,61 +40,6 @@ const METRICS_EVERY: Duration = Duration::from_secs(10);
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 /// Measured rounds after which a first word is ventured, marked as undecided.
 const PREVIEW_FROM: u32 = 3;
-
-/// What is to be run.
-#[derive(Clone, Debug)]
-pub struct RunRequest {
-    /// The scenario.
-    pub scenario: Scenario,
-    /// Its text, which is kept with the run.
-    pub scenario_text: String,
-    /// The run's folder.
-    pub out: PathBuf,
-    /// The command line that reproduces the run.
-    pub command: Vec<String>,
-    /// What `ebb` as the first word of a target's command stands for.
-    pub ebb: PathBuf,
-    /// Threads of the generator; 0 for one per core.
-    pub threads: usize,
-    /// Inconclusive is a failure too.
-    pub strict: bool,
-    /// Version of the tool.
-    pub version: String,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The exit code that won.
-    pub exit_code: i32,
-    /// All that happened.
-    pub state: State,
-    /// The run's folder.
-    pub folder: PathBuf,
-}
-
-/// Why there was no run.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The scenario is at fault.
-    #[error(transparent)]
-    Scenario(#[from] Faults),
-    /// The run's folder cannot be used.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// There is no target.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// Load cannot be driven.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The target's heap cannot be had.
-    #[error("memory cannot be watched: {0}")]
-    Source(#[from] SourceError),
-    /// A snapshot cannot be used.
-    #[error(transparent)]
-    Heap(#[from] HeapError),
-}
 
 /// Runs a scenario.
 ///
@@ -496,10 +442,4 @@ async fn until(moment: Option<Instant>) {
 fn since(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let done = |name: &String| before.get(name).copied().unwrap_or(0);
     after.iter().map(|(name, count)| (name.clone(), count - done(name))).collect()
-}
-
-/// Milliseconds since 1970.
-#[must_use]
-pub fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |past| past.as_millis() as u64)
 }

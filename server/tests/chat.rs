@@ -1,4 +1,6 @@
 //! The chat over real WebSockets: who gets what, what is refused, and who is closed.
+//! In: real clients on a real socket. Out: what they are answered, and when they are closed.
+//! REST paths and faults have files of their own.
 
 mod support;
 

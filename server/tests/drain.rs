@@ -1,4 +1,6 @@
 //! How a server stops: what is in flight ends in good order, and within a bound.
+//! In: a server that is told to stop with work in flight. Out: what its clients see of it.
+//! The process and its signals are left to the command's tests.
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! The faults in a real server: each leak keeps one object of its kind for each operation, and a
 //! server without a fault keeps nothing. One test, because the census is the process's own.
+//! In: a fault switched on or off. Out: what the census still counts once clients are gone.
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! Every REST path, over real connections: what is answered, and what is refused and how.
+//! In: requests as a client sends them. Out: status, body and what is kept.
+//! WebSockets and faults have files of their own.
 
 mod support;
 

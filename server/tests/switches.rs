@@ -1,4 +1,6 @@
 //! The faults that strike any request, and the switches of all of them while the server runs.
+//! In: settings as text and as JSON. Out: what the server does under them.
+//! What leaks keep is left to `faults`.
 
 mod support;
 

@@ -1,0 +1,259 @@
+//! The ladder of evidence: which word the growth of one site has earned, and why. In: a site's
+//! growth, its containers, what the census and the user know. Out: a word, whether more rounds
+//! could change it, and the reasons as sentences. Gathering all that is left to `verdict`. Pure.
+
+use crate::growth::{Growth, Operations};
+use crate::rules::{Limit, Rules};
+use crate::series::{Series, SiteColumns, SiteTrack};
+use crate::tally::Tally;
+use crate::trend::quantile;
+use ebbtide_record::Verdict;
+use ebbtide_record::event::RoundKind;
+use statrs::distribution::{ContinuousCDF, Gamma};
+
+/// Confidence of every interval that is shown.
+pub(crate) const CONFIDENCE: f64 = 0.95;
+/// Fewer net samples than this have an exact Poisson interval instead of a normal one.
+const POISSON_BELOW: f64 = 20.0;
+/// Growth on replay below this share of growth on new input is none to speak of.
+const REPLAY_SHARE: f64 = 0.25;
+/// Growth in the second half must surely be more than this share of the first to go on.
+const LATE_SHARE: f64 = 0.7;
+/// Times a container must have been replaced by a larger one to be a finding of its own.
+const CONTAINER_STEPS: usize = 2;
+/// How much larger a container must have become for it to be another one.
+const CONTAINER_STEP: f64 = 1.2;
+
+/// Chi squared by which one operation must explain growth better than the next to be named
+/// without a doubt (a likelihood ratio of 1 to 20).
+const MARGIN_SURE: f64 = 6.0;
+
+/// One site with everything a word is chosen by.
+pub(crate) struct Candidate<'a> {
+    pub(crate) id: String,
+    pub(crate) track: Option<&'a SiteTrack>,
+    pub(crate) columns: SiteColumns,
+    pub(crate) growth: Growth,
+    pub(crate) objects: Option<Growth>,
+    pub(crate) tally: Option<&'a Tally>,
+    pub(crate) p_adjusted: f64,
+}
+
+/// Everything that is the same for all sites.
+pub(crate) struct Court<'a> {
+    pub(crate) series: &'a Series,
+    pub(crate) rules: &'a Rules,
+    pub(crate) operations: Vec<Operations>,
+    pub(crate) kinds: Vec<RoundKind>,
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) alpha: f64,
+}
+
+impl Court<'_> {
+    pub(crate) fn word(
+        &self,
+        candidate: &Candidate<'_>,
+        reasons: &mut Vec<String>,
+    ) -> (Verdict, bool) {
+        let growth = &candidate.growth;
+        let Limit { interest, proof: limit } = self.limits[growth.with];
+        let sure = candidate.p_adjusted <= self.alpha && growth.slope.value > 0.0;
+        if sure && growth.slope.value > interest {
+            return self.word_for_growth(growth, limit, reasons);
+        }
+        let (_, (_, high)) = self.interval(candidate);
+        let ruled_out = high <= limit
+            && growth.by_operation.iter().zip(&self.limits).enumerate().all(
+                |(index, (slope, limit))| {
+                    index == growth.with || slope.interval(CONFIDENCE).1 <= limit.proof
+                },
+            );
+        if ruled_out {
+            return (Verdict::Steady, false);
+        }
+        reasons.push(format!(
+            "growth is not sure, and up to {high:.0} bytes per {} cannot be ruled out (limit \
+             {limit:.0}): more rounds, more operations per round or a smaller sample interval \
+             would tell",
+            self.operations[growth.with].name
+        ));
+        (Verdict::Inconclusive, true)
+    }
+
+    pub(crate) fn word_for_growth(
+        &self,
+        growth: &Growth,
+        limit: f64,
+        reasons: &mut Vec<String>,
+    ) -> (Verdict, bool) {
+        let replayed = growth.by_novelty.filter(|_| self.kinds.contains(&RoundKind::Replay));
+        if let Some((new, replay)) = replayed
+            && (replay.lower(CONFIDENCE) <= 0.0 || replay.value < REPLAY_SHARE * new.value)
+        {
+            let bounded = replay.upper(CONFIDENCE) < new.lower(CONFIDENCE);
+            reasons.push(if bounded {
+                format!(
+                    "it grows with new input ({:.1} bytes per operation) and not when the same \
+                     input comes again ({:.1}): something kept by key, with no bound seen",
+                    new.value, replay.value
+                )
+            } else {
+                "whether it grows on replayed input too is not sure".to_owned()
+            });
+            return (Verdict::Growing, !bounded);
+        }
+        if let Some((early, late)) = growth.halves {
+            if late.lower(CONFIDENCE) <= 0.0 {
+                if late.upper(CONFIDENCE) <= limit {
+                    reasons.push(format!(
+                        "it grew by {:.0} bytes per operation in the first half of the rounds and \
+                         no longer does",
+                        early.value
+                    ));
+                    return (Verdict::Warming, false);
+                }
+                reasons.push("growth in the second half of the rounds is not sure".to_owned());
+                return (Verdict::Growing, true);
+            }
+            let kept = late.value - LATE_SHARE * early.value;
+            let error = late.se.hypot(LATE_SHARE * early.se);
+            if kept <= quantile(CONFIDENCE, late.df) * error {
+                reasons.push(format!(
+                    "it may be slowing down: {:.1} bytes per operation in the first half of the \
+                     rounds, {:.1} in the second",
+                    early.value, late.value
+                ));
+                return (Verdict::Growing, true);
+            }
+        }
+        reasons.push(match replayed {
+            Some((_, replay)) => format!(
+                "replayed input makes it grow as well ({:.1} bytes per operation), so it is not \
+                 a cache that fills",
+                replay.value
+            ),
+            None => "no round replayed its input, so a cache that fills is not excluded".to_owned(),
+        });
+        (Verdict::Leaking, false)
+    }
+
+    /// Containers that are replaced by larger ones again and again are a finding even when
+    /// nothing else at the site grows; once is a reason to look longer.
+    pub(crate) fn weigh_containers(
+        &self,
+        candidate: &Candidate<'_>,
+        word: &mut Verdict,
+        undecided: &mut bool,
+        reasons: &mut Vec<String>,
+    ) {
+        let levels = &candidate.columns.containers;
+        let (Some(first), Some(last)) = (levels.first(), levels.last()) else { return };
+        let grown = last - first;
+        let steps = levels.windows(2).filter(|pair| pair[1] > pair[0] * CONTAINER_STEP).count();
+        if grown <= 0.0 || steps == 0 {
+            return;
+        }
+        reasons.push(format!(
+            "its container was replaced by a larger one {steps} times, from {first:.0} to \
+             {last:.0} bytes, which is not part of the growth per operation"
+        ));
+        let growth = &candidate.growth;
+        let per_operation = grown / self.operations[growth.with].total().max(1.0);
+        let quiet = matches!(word, Verdict::Steady | Verdict::Warming);
+        if !quiet || per_operation <= self.limits[growth.with].proof {
+            return;
+        }
+        let late = &levels[levels.len() / 2..];
+        let goes_on = late.windows(2).any(|pair| pair[1] > pair[0] * CONTAINER_STEP);
+        *undecided = goes_on;
+        *word = if goes_on && steps >= CONTAINER_STEPS {
+            Verdict::Growing
+        } else if goes_on {
+            Verdict::Inconclusive
+        } else {
+            Verdict::Warming
+        };
+    }
+
+    /// What the user knows: that a site is bounded, or that nobody counts the work.
+    pub(crate) fn weigh_knowledge(
+        &self,
+        candidate: &Candidate<'_>,
+        word: &mut Verdict,
+        undecided: &mut bool,
+        reasons: &mut Vec<String>,
+    ) {
+        let Some(track) = candidate.track else { return };
+        let bound = self.rules.bounded.iter().find(|(name, _)| track.function.contains(*name));
+        if let Some((name, bound)) = bound {
+            let live = self.series.levels(track).last().copied().unwrap_or(0.0);
+            *undecided = false;
+            if live <= *bound as f64 {
+                *word = Verdict::Steady;
+                reasons.push(format!("{live:.0} bytes are within the bound of `{name}`, {bound}"));
+            } else {
+                *word = Verdict::Leaking;
+                reasons.push(format!("{live:.0} bytes are over the bound of `{name}`, {bound}"));
+            }
+        } else if *word == Verdict::Leaking && !self.rules.known_load {
+            *word = Verdict::Growing;
+            reasons.push(
+                "nobody counted the work meanwhile, so more of it is not excluded: run it under \
+                 a scenario to be sure"
+                    .to_owned(),
+            );
+        }
+    }
+
+    pub(crate) fn add_reasons(
+        &self,
+        candidate: &Candidate<'_>,
+        word: Verdict,
+        reasons: &mut Vec<String>,
+    ) {
+        if !matches!(word, Verdict::Leaking | Verdict::Growing) {
+            return;
+        }
+        let growth = &candidate.growth;
+        if let Some(tally) = candidate.tally {
+            let per_operation = tally.growth.by_operation[growth.with].value;
+            reasons.push(format!(
+                "the census counts {per_operation:.2} more live {} per {}, made at {}:{}",
+                tally.kind.words(),
+                self.operations[growth.with].name,
+                tally.file,
+                tally.line
+            ));
+        }
+        if growth.margin.is_some_and(|margin| margin < MARGIN_SURE) {
+            let others: Vec<&str> = self
+                .operations
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| *index != growth.with)
+                .map(|(_, group)| group.name.as_str())
+                .collect();
+            reasons.push(format!(
+                "which operation does it is not sure: {} would explain it nearly as well",
+                others.join(" or ")
+            ));
+        }
+    }
+
+    /// Growth per operation with its interval: exact for few samples, else from the fit.
+    pub(crate) fn interval(&self, candidate: &Candidate<'_>) -> (f64, (f64, f64)) {
+        let (columns, slope) = (&candidate.columns, &candidate.growth.slope);
+        let net = columns.net_samples.round();
+        let few = net > 0.0 && net < POISSON_BELOW && columns.turnover < 0.1;
+        if few && slope.df.is_infinite() && self.series.interval_bytes() > 1.0 {
+            let per_sample = slope.value / net;
+            let bound = |shape: f64, p: f64| {
+                Gamma::new(shape, 1.0).map_or(shape, |gamma| gamma.inverse_cdf(p))
+            };
+            let tail = (1.0 - CONFIDENCE) / 2.0;
+            let (low, high) = (bound(net, tail), bound(net + 1.0, 1.0 - tail));
+            return (slope.value, (low * per_sample, high * per_sample));
+        }
+        (slope.value, slope.interval(CONFIDENCE))
+    }
+}
