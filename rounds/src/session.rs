@@ -17,10 +17,10 @@ use crate::observer::{self, Observer, Settled};
 use crate::request::{Outcome, RunError, RunRequest};
 use crate::target::RunningTarget;
 use ebbtide_loadgen::hlog::HlogWriter;
-use ebbtide_loadgen::scenario::{MemoryWatch, Scenario};
-use ebbtide_loadgen::{Engine, EngineError, Faults, Pass, Plan, Totals, threshold};
+use ebbtide_loadgen::scenario::MemoryWatch;
+use ebbtide_loadgen::{Engine, Pass, Plan, Totals, threshold};
 use ebbtide_profiler::series::{Observation, Series};
-use ebbtide_profiler::source::{SourceError, Target as Source};
+use ebbtide_profiler::source::Target as Source;
 use ebbtide_profiler::verdict::{self, LOOKS, Rules};
 use ebbtide_record::event::{
     Body, Event, MemoryPoint, Phase, PhaseStart, RoundKind, RunEnded, RunStarted, SnapshotTaken,
@@ -28,9 +28,8 @@ use ebbtide_record::event::{
 use ebbtide_record::{Metrics, State};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
