@@ -4,11 +4,11 @@
 
 use ebbtide_loadgen::{EngineError, Faults};
 use ebbtide_profiler::source::SourceError;
+use ebbtide_rounds::RunError;
 use ebbtide_rounds::archive::ArchiveError;
 use ebbtide_rounds::exit::{FAILED, USAGE};
 use ebbtide_rounds::folder::FolderError;
 use ebbtide_rounds::heap::HeapError;
-use ebbtide_rounds::RunError;
 use std::fmt;
 use std::io;
 

@@ -13,6 +13,7 @@ mod interrupt;
 mod output;
 mod permission;
 mod progress;
+mod reach;
 mod tui;
 
 use clap::Parser;

@@ -13,8 +13,7 @@ use ebbtide_loadgen::Scenario;
 use ebbtide_record::verdict::SiteVerdict;
 use ebbtide_record::{State, Summary, Verdict};
 use ebbtide_reports::{figures, finding};
-use ebbtide_rounds::session::Outcome;
-use ebbtide_rounds::{Control, RunRequest, exit, folder};
+use ebbtide_rounds::{Control, Outcome, RunRequest, exit, folder};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::follow::{self, Follow};
 use crate::output::Output;
 use crate::tui::Purpose;
-use crate::{interrupt, permission};
+use crate::{interrupt, permission, reach};
 use clap::Args;
 use ebbtide_loadgen::scenario::{SEED_DEFAULT, units};
 use ebbtide_loadgen::{Engine, Pass, Plan, Quick};
@@ -16,8 +16,7 @@ use ebbtide_record::event::{Body, Event, Phase, PhaseStart, RoundKind, RunEnded,
 use ebbtide_record::{MemoryVerdict, State};
 use ebbtide_rounds::exit::Ending;
 use ebbtide_rounds::folder::{self, RunFolder};
-use ebbtide_rounds::journal::Journal;
-use ebbtide_rounds::session::unix_ms;
+use ebbtide_rounds::journal::{Journal, unix_ms};
 use ebbtide_rounds::{Control, RunError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -92,6 +91,7 @@ impl Load {
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
         let plan = Plan::quick(&self.quick()?)?;
         permission::to_load(&plan.address.host, &self.permission.allow_host)?;
+        on_runtime(1, reach::target(&plan.address))?;
         let folder = self.out.as_deref().map(RunFolder::create).transpose()?;
         let log = folder.as_ref().map(RunFolder::log).transpose()?;
         if let Some(folder) = &folder {
@@ -179,7 +179,7 @@ impl Load {
         for warning in totals.warnings() {
             journal.warn(warning).await?;
         }
-        let lost = totals.target_lost();
+        let lost = totals.target_lost().or_else(|| all_failed(journal.state()));
         let ending = Ending {
             interrupted: control.is_stopped(),
             failed: lost.is_some(),
@@ -209,6 +209,14 @@ impl Load {
             ..RunStarted::default()
         }))
     }
+}
+
+/// Nothing succeeded, so there was no load: the reason most often seen says why.
+fn all_failed(state: &State) -> Option<String> {
+    let totals = &state.totals;
+    let (reason, count) = state.errors.iter().max_by_key(|(_, count)| **count)?;
+    (totals.requests > 0 && totals.failed >= totals.requests)
+        .then(|| format!("no exchange succeeded: {reason} ({count} times)"))
 }
 
 /// A header as it is typed.

@@ -7,11 +7,10 @@ use crate::failure::Failure;
 use crate::follow::{self, Follow};
 use crate::output::{self, Output};
 use crate::tui::Purpose;
-use crate::{folder_name, interrupt, permission};
+use crate::{folder_name, interrupt, permission, reach};
 use clap::Args;
 use ebbtide_loadgen::{Plan, Scenario};
-use ebbtide_rounds::session::Outcome;
-use ebbtide_rounds::{Control, RunRequest, folder};
+use ebbtide_rounds::{Control, Outcome, RunRequest, folder};
 use std::path::{Path, PathBuf};
 
 /// The arguments of `ebb run`.
@@ -49,6 +48,7 @@ impl Run {
         if let Some(base) = &scenario.target.base {
             let plan = Plan::resolve(&scenario, base)?;
             permission::to_load(&plan.address.host, &self.permission.allow_host)?;
+            on_runtime(1, reach::target(&plan.address))?;
         }
         let out = self.making.out.unwrap_or_else(|| folder_name::fresh(&scenario.name));
         let request = RunRequest {

@@ -137,7 +137,10 @@ fn draw_snapshots(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme, wi
                 snapshot.rss_bytes.map_or_else(String::new, |rss| figures::bytes(rss as f64)),
             ));
             let word = if snapshot.unsettled { " not settled" } else { "" };
-            cells.push(right(format!("{}{word}", figures::millis(snapshot.settled_ms as f64))));
+            cells.push(right(match snapshot.round {
+                Some(_) => format!("{}{word}", figures::millis(snapshot.settled_ms as f64)),
+                None => String::new(),
+            }));
         }
         Row::new(cells)
     });

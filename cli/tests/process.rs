@@ -1,0 +1,166 @@
+//! The program as a process: what it says and how it ends when something is wrong, one line
+//! each with the cure; and the short paths on which all is well. Everything is the real thing:
+//! sockets, processes, files; ports are the system's choice.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn ebb(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ebb"))
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Ends a process of the test, however the test ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that nobody listens on.
+fn closed_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Fails with `code`, says each of `words` in one line on standard error, and nothing else.
+fn assert_fails(output: &Output, code: i32, words: &[&str]) {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    assert!(said.starts_with("ebb: "), "{said}");
+    for word in words {
+        assert!(said.contains(word), "`{word}` is not in: {said}");
+    }
+    assert_eq!(text(&output.stdout), "", "a failure has no result");
+}
+
+#[test]
+fn without_arguments_a_short_help_with_examples_is_shown() {
+    let output = ebb(&[]);
+    let said = text(&output.stderr);
+    for word in ["ebb demo", "ebb load http", "ebb run scenario.toml"] {
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn bad_arguments_end_with_two() {
+    for words in [
+        &["lod", "http://127.0.0.1/"][..],
+        &["load"],
+        &["load", "http://127.0.0.1/", "--conections", "3"],
+        &["load", "http://127.0.0.1/", "-d", "soon"],
+        &["load", "http://127.0.0.1/", "-H", "nonsense"],
+    ] {
+        assert_eq!(ebb(words).status.code(), Some(2), "{words:?}");
+    }
+    assert_fails(&ebb(&["load", "nonsense"]), 2, &["`nonsense`", "http://"]);
+    assert_fails(&ebb(&["dump", "nonsense"]), 2, &["`nonsense`", "process id"]);
+    assert_fails(&ebb(&["leaks", "a", "b"]), 2, &["3 or more"]);
+    assert_fails(&ebb(&["serve", "--port", "0", "--fault", "lissener"]), 2, &["lissener"]);
+}
+
+#[test]
+fn load_on_another_machine_needs_leave() {
+    let output = ebb(&["load", "http://192.0.2.1/"]);
+    assert_fails(&output, 2, &["192.0.2.1", "--allow-host"]);
+}
+
+#[test]
+fn a_target_that_is_not_there_is_told_at_once() {
+    let port = closed_port();
+    let url = format!("http://127.0.0.1:{port}/");
+    assert_fails(&ebb(&["load", &url]), 1, &["refused", "is it running"]);
+    assert_fails(&ebb(&["dump", &url]), 1, &[&port.to_string(), "is it running"]);
+    let nowhere = ["load", "http://no-such-host.invalid/", "--allow-host", "no-such-host.invalid"];
+    assert_fails(&ebb(&nowhere), 1, &["no-such-host.invalid"]);
+}
+
+#[test]
+fn all_faults_of_a_scenario_are_listed_with_their_places() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("bad.toml");
+    let scenario = "schema = 1\nname = \"bad\"\n[target]\nbas = \"http://127.0.0.1\"\n\
+                    [flow.a]\nexecutor = \"constant-vu\"\nvus = 1\nduration = \"1s\"\n\
+                    steps = [{ get = \"/\" }]\n";
+    std::fs::write(&path, scenario).expect("a scenario");
+    for command in ["validate", "run"] {
+        let output = ebb(&[command, path.to_str().expect("a path")]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for word in ["bad.toml:4:", "base", "bad.toml:6:", "constant-vus"] {
+            assert!(said.contains(word), "`{word}` is not in: {said}");
+        }
+    }
+    assert_fails(&ebb(&["run", "no-such-file.toml"]), 2, &["no-such-file.toml"]);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_the_cure() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let output = ebb(&["serve", "--port", &port]);
+    assert_fails(&output, 1, &[&port, "choose another port"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    // Nobody, root included, can make a folder below a file.
+    let output = ebb(&["load", &url, "--out", "/dev/null/run"]);
+    assert_fails(&output, 1, &["/dev/null/run", "--out"]);
+}
+
+#[test]
+fn what_is_no_run_and_no_snapshot_is_told() {
+    assert_fails(&ebb(&["report", "/nonexistent"]), 1, &["/nonexistent", "events.ndjson"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("not-a-heap.pb.gz");
+    std::fs::write(&path, b"not a heap").expect("a file");
+    let path = path.to_str().expect("a path");
+    assert_fails(&ebb(&["diff", path, path]), 1, &["not-a-heap"]);
+}
+
+#[test]
+fn a_process_that_would_die_of_the_signal_is_left_alone() {
+    let sleeper = Command::new("sleep").arg("100").spawn().expect("sleep starts");
+    let mut sleeper = Ended(sleeper);
+    let pid = sleeper.0.id().to_string();
+    for words in [&["dump", &pid][..], &["dump", &pid, "--signal"]] {
+        assert_fails(&ebb(words), 1, &[&pid, "probe"]);
+    }
+    assert!(sleeper.0.try_wait().expect("a state").is_none(), "the process died");
+}
+
+#[test]
+fn a_run_is_reported_from_its_log_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs/leak.ndjson");
+    let whole = std::fs::read(log).expect("the events of a run");
+    // As a kill leaves it: without its end, the last line torn.
+    std::fs::write(folder.path().join("events.ndjson"), &whole[..whole.len() * 3 / 4])
+        .expect("a log");
+    let run = folder.path().to_str().expect("a path");
+    let output = ebb(&["report", run, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(summary["ebbtide"]["partial"], true);
+    assert!(folder.path().join("report.html").exists());
+    assert!(folder.path().join("summary.json").exists());
+    let output = ebb(&["watch", run]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("leak-listener"), "text where there is no terminal");
+}
