@@ -81,6 +81,8 @@ pub struct Counters {
     pub offered: u64,
     /// Iterations due that found neither a user nor a place to wait.
     pub dropped: u64,
+    /// Iterations due that had to wait for a free user.
+    pub queued: u64,
     /// Exchanges, failed ones included.
     pub requests: u64,
     /// WebSocket messages sent.
@@ -220,6 +222,7 @@ impl Counters {
             interrupted,
             offered,
             dropped,
+            queued,
             requests,
             messages_sent,
             messages_received,
@@ -236,6 +239,7 @@ impl Counters {
         *interrupted += other.interrupted;
         *offered += other.offered;
         *dropped += other.dropped;
+        *queued += other.queued;
         *requests += other.requests;
         *messages_sent += other.messages_sent;
         *messages_received += other.messages_received;

@@ -17,8 +17,11 @@ use std::time::Duration;
 /// Share of a thread's time above which the generator is taken for the bottleneck.
 const CPU_SATURATED: f64 = 0.95;
 
-/// A start this late at the 99th percentile says that the clock was not kept, milliseconds.
+/// Starts this late at the 99th percentile are worth a word, milliseconds.
 const LATE_START_MS: f64 = 20.0;
+
+/// Starts this late say that the generator was the bottleneck, milliseconds.
+const LATE_START_SATURATED_MS: f64 = 100.0;
 
 /// Measured time under which nothing is said of the generator's health.
 const HEALTH_MIN_S: f64 = 1.0;
@@ -176,15 +179,21 @@ impl Totals {
         let cpu = self.generator_cpu();
         let late = self.trend(SlotKind::Flow, &[Trend::LateStart]);
         let late_ms = late.value_at_quantile(0.99) as f64 / 1e3;
-        let message = if cpu >= CPU_SATURATED {
-            format!("the generator's threads were busy {:.0} % of the time", cpu * 100.0)
-        } else if late.len() > 0 && late_ms > LATE_START_MS && self.recorder.counters.dropped == 0 {
-            format!("1 % of the iterations started {late_ms:.0} ms late or more")
+        // Iterations that waited for a free user are the target's doing.
+        let own_lateness = self.recorder.counters.queued == 0;
+        let (code, message) = if cpu >= CPU_SATURATED {
+            let busy = cpu * 100.0;
+            let message = format!("the generator's threads were busy {busy:.0} % of the time");
+            (GENERATOR_SATURATED, message)
+        } else if own_lateness && late_ms > LATE_START_MS {
+            let saturated = late_ms > LATE_START_SATURATED_MS;
+            let code = if saturated { GENERATOR_SATURATED } else { "late_starts" };
+            (code, format!("1 % of the iterations started {late_ms:.0} ms late or more"))
         } else {
             return None;
         };
         Some(Warning {
-            code: GENERATOR_SATURATED.to_owned(),
+            code: code.to_owned(),
             message,
             advice: "latencies include the generator's own delay: lower the rate, give it more \
                      threads (`--threads`) or a machine of its own"

@@ -209,6 +209,7 @@ async fn pace(
             users.push(add_user(local, flow, pool, Some(arrival)));
         } else if pool.waiting.borrow().len() < pool.queue {
             pool.waiting.borrow_mut().push_back(arrival);
+            local.note(|recorder| recorder.counters.queued += 1);
         } else {
             local.note(|recorder| recorder.counters.dropped += 1);
         }
