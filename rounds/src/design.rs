@@ -20,6 +20,8 @@ const BLOCK: u32 = 4;
 pub struct FlowShare {
     /// Its name.
     pub name: String,
+    /// Its share of the operations before the mix, relative to the others': its users.
+    pub weight: f64,
     /// Operations in one iteration, at least a little.
     pub operations_per_iteration: f64,
 }
@@ -72,7 +74,10 @@ impl Design {
 
     fn plan(&self, index: u32, kind: RoundKind, input_round: u32, mix: Option<u32>) -> RoundPlan {
         let weights: Vec<f64> = (0..self.flows.len())
-            .map(|flow| mix.map_or(1.0, |mix| 1.0 + SWING * self.sign(flow, mix)))
+            .map(|flow| {
+                let swing = mix.map_or(0.0, |mix| SWING * self.sign(flow, mix));
+                self.flows[flow].weight * (1.0 + swing)
+            })
             .collect();
         let sum: f64 = weights.iter().sum();
         let iterations = self
@@ -109,7 +114,11 @@ mod tests {
     fn design(flows: usize, replay: bool) -> Design {
         Design {
             flows: (0..flows)
-                .map(|i| FlowShare { name: format!("f{i}"), operations_per_iteration: 2.0 })
+                .map(|i| FlowShare {
+                    name: format!("f{i}"),
+                    weight: 1.0,
+                    operations_per_iteration: 2.0,
+                })
                 .collect(),
             warmup_rounds: 2,
             operations_per_round: 8_000,

@@ -17,7 +17,7 @@ use crate::observer::{self, Observer, Settled};
 use crate::request::{Outcome, RunError, RunRequest};
 use crate::target::RunningTarget;
 use ebbtide_loadgen::hlog::HlogWriter;
-use ebbtide_loadgen::scenario::MemoryWatch;
+use ebbtide_loadgen::scenario::{Executor, Flow, MemoryWatch};
 use ebbtide_loadgen::{Engine, Pass, Plan, Totals, threshold};
 use ebbtide_profiler::series::{Observation, Series};
 use ebbtide_profiler::source::Target as Source;
@@ -204,6 +204,7 @@ impl Session<'_> {
             .flows()
             .map(|name| FlowShare {
                 name: name.to_owned(),
+                weight: self.request.scenario.flows.get(name).map_or(1.0, users),
                 operations_per_iteration: operations(name).max(1.0),
             })
             .collect()
@@ -423,6 +424,22 @@ impl Session<'_> {
         };
         self.plan.thresholds.iter().any(|threshold| speaks(&threshold.metric))
     }
+}
+
+/// The users of a flow, which are its share of the operations in a round.
+fn users(flow: &Flow) -> f64 {
+    let users = match &flow.executor {
+        Executor::ConstantVus { vus, .. }
+        | Executor::SharedIterations { vus, .. }
+        | Executor::PerVuIterations { vus, .. } => f64::from(*vus),
+        Executor::RampingVus { start_vus, stages } => {
+            stages.iter().map(|stage| stage.target).fold(f64::from(*start_vus), f64::max)
+        }
+        Executor::ConstantArrivalRate { pool, .. } | Executor::RampingArrivalRate { pool, .. } => {
+            f64::from(pool.pre_allocated)
+        }
+    };
+    users.max(1.0)
 }
 
 /// Release of the kernel, for the reader of a report.
