@@ -1,5 +1,6 @@
 //! The name of a run's folder when none is given: when it began and what it is, so that folders
-//! sort by time. In: the time and a name. Out: a path. Making the folder is left to `rounds`.
+//! sort by time. In: the time and a name. Out: a path that is not taken.
+//! Making the folder is left to `rounds`.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};

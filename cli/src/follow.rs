@@ -67,9 +67,8 @@ impl Follow {
         let reins = control.clone();
         let shown = tokio::task::spawn_blocking(move || {
             let mut app = App::new(purpose);
-            let screen = Screen { theme, stays: !purpose.owns_run };
-            let end =
-                screen.show(&mut app, &mut events, |_| reins.snapshot_now(), || reins.is_stopped());
+            let screen = Screen { theme, stays: !purpose.owns_run, control: reins };
+            let end = screen.show(&mut app, &mut events);
             end.map(|end| (end, events))
         });
         let (end, events) = match shown.await {

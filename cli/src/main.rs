@@ -4,9 +4,10 @@
 //! Here stand the allocator, the runtime's start and the one place where errors are printed.
 //! What the commands do is left to the other crates; each command has one file.
 
-mod args;
+mod cli;
 mod commands;
 mod failure;
+mod flags;
 mod folder_name;
 mod follow;
 mod interrupt;
@@ -26,8 +27,8 @@ use std::io::Write;
 static ALLOCATOR: ebbtide_probe::Allocator = ebbtide_probe::Allocator;
 
 fn main() {
-    let code = match args::Cli::try_parse() {
-        Ok(cli) => commands::run(cli).unwrap_or_else(|failure| told(&failure)),
+    let code = match cli::Cli::try_parse() {
+        Ok(cli) => cli.run().unwrap_or_else(|failure| told(&failure)),
         Err(error) => refused(&error),
     };
     std::process::exit(code);

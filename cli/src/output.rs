@@ -1,8 +1,9 @@
 //! Where things are said: results on standard output, all else on standard error. In: text. Out:
 //! the streams, with colour where it is wanted, and how wide the terminal is.
+//! What is said, and in which words, is left to the commands and to `reports`.
 
-use crate::args::{Color, Shared};
 use crate::failure::Failure;
+use crate::flags::{Color, Shared};
 use ebbtide_record::State;
 use ebbtide_reports::text::Style;
 use std::io::{self, IsTerminal, Write};

@@ -1,5 +1,6 @@
 //! Leave to load a host. Load against another machine than this one can do harm, so it takes a
 //! flag, or a yes at the prompt. In: the host. Out: leave, or the failure that says how to get it.
+//! Whether anyone listens there is left to `reach`.
 
 use crate::failure::Failure;
 use std::io::{self, BufRead, IsTerminal, Write};

@@ -1,5 +1,6 @@
 //! One connection before any load: a target that is not there is told in one line at once, and
 //! not in a table of refused requests later. In: a plan's address. Out: nothing, or why not.
+//! Whether the host may be loaded is left to `permission`.
 
 use crate::failure::Failure;
 use ebbtide_loadgen::plan::Address;

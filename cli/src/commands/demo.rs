@@ -4,8 +4,8 @@
 
 use super::run::{drive, ebb};
 use super::{VERSION, on_runtime};
-use crate::args::Making;
 use crate::failure::Failure;
+use crate::flags::Making;
 use crate::output::{self, Output};
 use crate::{folder_name, interrupt};
 use clap::Args;

@@ -1,5 +1,6 @@
 //! `ebb diff A B`: two snapshots compared, site by site, with what sampling allows. In: two
 //! files. Out: a table, or one JSON document.
+//! A verdict over more than two, and fetching snapshots, is left to `leaks` and `dump`.
 
 use crate::failure::Failure;
 use crate::output::Output;

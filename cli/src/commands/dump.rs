@@ -1,5 +1,6 @@
 //! `ebb dump TARGET`: a heap snapshot now. In: a pid, or the URL of a heap profile. Out: the path
 //! of a file. A process that would die of the signal is left alone.
+//! How a target is asked is left to `profiler`; what a snapshot says, to `diff` and `leaks`.
 
 use super::on_runtime;
 use crate::failure::Failure;

@@ -1,5 +1,6 @@
 //! `ebb leaks SNAPSHOT...` or `RUN`: a verdict over a series of snapshots. In: files in the order
 //! in which they were taken, or a run's folder. Out: the summary, and 98 when something leaks.
+//! How a series is judged is left to `profiler`, and its words to `reports`.
 
 use crate::failure::Failure;
 use crate::output::Output;

@@ -1,10 +1,11 @@
 //! `ebb load URL`: quick load on one URL. In: flags that hands know from wrk, oha and autocannon.
 //! Out: the summary; with `--out` a run's folder as well.
+//! Whatever takes more than one step is left to `ebb run` and a scenario.
 
 use super::run::write_report;
 use super::{VERSION, command_line, on_runtime};
-use crate::args::Permission;
 use crate::failure::Failure;
+use crate::flags::Permission;
 use crate::follow::{self, Follow};
 use crate::output::Output;
 use crate::tui::Purpose;

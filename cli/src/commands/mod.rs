@@ -1,5 +1,6 @@
 //! The commands, one file each: what they take, and the few lines that put the other crates to
 //! work. In: arguments as typed. Out: an exit code, or the failure that kept it from being told.
+//! What is worth more than a few lines lives in the crate that it belongs to.
 
 pub(crate) mod demo;
 pub(crate) mod diff;
@@ -12,9 +13,7 @@ pub(crate) mod serve;
 pub(crate) mod validate;
 pub(crate) mod watch;
 
-use crate::args::{Cli, Command, Shared};
 use crate::failure::Failure;
-use crate::output::Output;
 use std::future::Future;
 use std::time::Duration;
 
@@ -23,47 +22,6 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long the runtime waits for work that nobody waits for any more.
 const FAREWELL: Duration = Duration::from_millis(200);
-
-/// Does what was asked for.
-///
-/// # Errors
-///
-/// What kept the command from its work.
-pub(crate) fn run(cli: Cli) -> Result<i32, Failure> {
-    let output = Output::new(cli.shared);
-    log_to_stderr(cli.shared, matches!(cli.command, Command::Serve(_)));
-    match cli.command {
-        Command::Demo(demo) => demo.run(output),
-        Command::Serve(serve) => serve.run(output),
-        Command::Load(load) => load.run(output),
-        Command::Run(run) => run.run(output),
-        Command::Dump(dump) => dump.run(output),
-        Command::Diff(diff) => diff.run(output),
-        Command::Leaks(leaks) => leaks.run(output),
-        Command::Watch(watch) => watch.run(output),
-        Command::Report(report) => report.run(output),
-        Command::Validate(validate) => validate.run(output),
-    }
-}
-
-/// Warnings of the libraries, and with `-v` more; what the server does, with `serve`.
-fn log_to_stderr(shared: Shared, serves: bool) {
-    use tracing_subscriber::filter::LevelFilter;
-    let level = match (shared.quiet, shared.verbose, serves) {
-        (true, ..) => LevelFilter::ERROR,
-        (_, 0, true) | (_, 1, false) => LevelFilter::INFO,
-        (_, 0, false) => LevelFilter::ERROR,
-        (_, 1, true) => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    let color = Output::new(shared).color(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(color)
-        .with_target(false)
-        .init();
-}
 
 /// Runs a future on a runtime of its own. One thread is enough for all but the server: load has
 /// threads of its own, and names are looked up on threads for blocking work.

@@ -1,9 +1,10 @@
 //! `ebb run SCENARIO`: load by a scenario, with rounds and snapshots where it asks for them. In:
 //! a file. Out: a run's folder, the summary on standard output, an exit code.
+//! Driving load and taking snapshots is left to `rounds`, showing it to `follow`.
 
 use super::{VERSION, command_line, on_runtime};
-use crate::args::{Making, Permission};
 use crate::failure::Failure;
+use crate::flags::{Making, Permission};
 use crate::follow::{self, Follow};
 use crate::output::{self, Output};
 use crate::tui::Purpose;

@@ -1,5 +1,6 @@
 //! `ebb serve`: the reference server, with the probe inside. In: flags. Out: a server until a
 //! signal ends it. What it answers is left to `ebbtide-server`.
+//! Taking snapshots is left to the probe.
 
 use super::on_runtime;
 use crate::failure::Failure;

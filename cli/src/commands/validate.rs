@@ -1,5 +1,6 @@
 //! `ebb validate SCENARIO`: all faults of a scenario at once, without starting anything. In: a
 //! file. Out: one line that says what it would do, or every fault with its place.
+//! What is a fault is left to `loadgen`.
 
 use super::run::read_scenario;
 use crate::failure::Failure;

@@ -1,5 +1,6 @@
 //! `ebb watch PID|URL|RUN`: the screen on a live process, or on a run's folder, which may still
 //! be written. In: a target. Out: a screen, or lines where there is no terminal.
+//! Looking at the process is left to `rounds`, drawing to the screen.
 
 use super::dump::target;
 use super::{VERSION, on_runtime};

@@ -1,5 +1,6 @@
 //! Two snapshots of a run side by side, from what the events say of them. In: the state and two
 //! places in its list of snapshots. Out: live bytes of each site in both. Pure.
+//! Choosing the places is left to `app`, ordering and drawing to others.
 
 use ebbtide_record::State;
 use ebbtide_record::event::{SiteLive, SnapshotTaken};

@@ -1,5 +1,6 @@
 //! The screen against golden text: the same events and the same keys give the same picture, at
 //! the smallest size and at a large one, without colour. `EBBTIDE_BLESS=1` writes the texts anew.
+//! In: events of a run from `tests/runs`. Out: files in `tests/golden`.
 
 use super::app::{Action, App, Purpose, Tab};
 use super::theme::Theme;

@@ -1,5 +1,6 @@
 //! The keys and what they mean, as one table: what is pressed is looked up in it and the help is
-//! printed from it, so no key is shown that does nothing. What is then done is left to `app`.
+//! printed from it, so no key is shown that does nothing. In: a key. Out: what it means.
+//! What is then done is left to `app`.
 
 use super::app::{Purpose, Tab};
 use ratatui::crossterm::event::KeyCode;

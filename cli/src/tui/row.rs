@@ -1,5 +1,6 @@
 //! The table of sites: which sites it has, in which order. In: the app. Out: rows of values, not
 //! yet of text. A site stands in it once the heap was seen; its verdict comes when it is judged.
+//! Writing them as text is left to the views.
 
 use super::app::App;
 use super::comparison::Comparison;

@@ -6,6 +6,8 @@ use super::app::{Action, App};
 use super::theme::Theme;
 use super::view;
 use ebbtide_record::event::Event;
+use ebbtide_rounds::Control;
+use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,10 +42,12 @@ pub(crate) struct Screen {
     pub(crate) theme: Theme,
     /// It stays when nothing more happens, until a key is pressed.
     pub(crate) stays: bool,
+    /// The reins of what is shown.
+    pub(crate) control: Control,
 }
 
 impl Screen {
-    /// Shows the app until it is left, or until `over` says so. Blocks its thread.
+    /// Shows the app until it is left, or until a stop is asked for. Blocks its thread.
     ///
     /// # Errors
     ///
@@ -52,12 +56,10 @@ impl Screen {
         &self,
         app: &mut App,
         events: &mut Receiver<Event>,
-        mut act: impl FnMut(Action),
-        over: impl Fn() -> bool,
     ) -> io::Result<ScreenEnd> {
         let mut terminal = ratatui::try_init()?;
         note_panics();
-        let end = self.turn(&mut terminal, app, events, &mut act, &over);
+        let end = self.turn(&mut terminal, app, events);
         // A terminal that is gone has nothing to be given back.
         let _ = ratatui::try_restore();
         end
@@ -65,16 +67,14 @@ impl Screen {
 
     fn turn(
         &self,
-        terminal: &mut ratatui::DefaultTerminal,
+        terminal: &mut DefaultTerminal,
         app: &mut App,
         events: &mut Receiver<Event>,
-        act: &mut impl FnMut(Action),
-        over: &impl Fn() -> bool,
     ) -> io::Result<ScreenEnd> {
         let mut changed = true;
         let mut drawn: Option<Instant> = None;
         loop {
-            if over() || PANICKED.load(Ordering::Relaxed) {
+            if self.control.is_stopped() || PANICKED.load(Ordering::Relaxed) {
                 return Ok(ScreenEnd::Interrupted);
             }
             let (came, closed) = take(app, events);
@@ -95,7 +95,7 @@ impl Screen {
             match app.key(key) {
                 Some(Action::Interrupt) => return Ok(ScreenEnd::Interrupted),
                 Some(Action::Quit) => return Ok(ScreenEnd::Left),
-                Some(action) => act(action),
+                Some(Action::Snapshot) => self.control.snapshot_now(),
                 None => {}
             }
         }

@@ -1,5 +1,6 @@
 //! How things look: with colours, or with none. Nothing is told by colour alone: words, marks
 //! and weight say the same, so that a screen without colour loses nothing.
+//! In: whether colour is wanted. Out: styles. Where they go is left to the views.
 
 use ebbtide_record::Verdict;
 use ebbtide_reports::finding::Tone;

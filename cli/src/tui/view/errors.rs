@@ -1,5 +1,6 @@
 //! The page of errors: failed exchanges by reason, checks that failed, observations that were
 //! missed, and every doubt about the measurement with its advice.
+//! In: the app. Out: text that scrolls; how much of it is left to the keys.
 
 use super::super::app::App;
 use super::super::theme::Theme;

@@ -1,4 +1,6 @@
 //! The keys, as a table over the page.
+//! In: what the screen is for. Out: a frame over the page.
+//! Which keys there are is left to `key`.
 
 use super::super::app::App;
 use super::super::key;

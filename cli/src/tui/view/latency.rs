@@ -1,5 +1,6 @@
 //! The page of latency: percentiles over time, and of the last second. Corrected latency, from
 //! the intended start, is drawn where there is one.
+//! In: the app. Out: a chart and a table. The percentiles themselves are left to `loadgen`.
 
 use super::super::app::App;
 use super::super::theme::Theme;

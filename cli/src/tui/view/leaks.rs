@@ -1,4 +1,6 @@
 //! The page of leaks: the table of sites, with growth over all rounds or between two snapshots.
+//! In: the app. Out: a heading and a table, with more columns where there is room.
+//! Which rows there are, and in which order, is left to `row`.
 
 use super::super::app::{App, Overlay};
 use super::super::row::{SiteRow, rows_of};

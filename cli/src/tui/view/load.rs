@@ -1,4 +1,6 @@
 //! The page of load: offered and achieved rate over time, and what it amounts to so far.
+//! In: the app. Out: a chart and figures below it.
+//! Latencies and failures have pages of their own.
 
 use super::super::app::App;
 use super::super::theme::Theme;

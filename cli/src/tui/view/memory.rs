@@ -1,5 +1,6 @@
 //! The page of memory: the resident set against the live heap over time with snapshots as marks,
 //! the census by kind, and the rounds.
+//! In: the app. Out: a chart and two tables. Sites are left to the page of leaks.
 
 use super::super::app::App;
 use super::super::theme::Theme;

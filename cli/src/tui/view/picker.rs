@@ -1,4 +1,6 @@
 //! The list of snapshots, from which the baseline or the compared one is chosen.
+//! In: the app. Out: a frame over the page, with what is chosen already marked `b` and `x`.
+//! What the choice means is left to `comparison`.
 
 use super::super::app::{App, Overlay};
 use super::super::theme::Theme;

@@ -1,5 +1,6 @@
 //! Where the run is: the round and its phase, and how much of the plan is done. In a run without
 //! rounds, the load of the last second.
+//! In: the state. Out: one line, which progress without a screen uses as well.
 
 use super::super::app::App;
 use super::super::theme::Theme;

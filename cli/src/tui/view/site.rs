@@ -1,5 +1,6 @@
 //! One site, opened: its verdict with the reasons, its growth with the interval, its live bytes
 //! at each snapshot, and its stack.
+//! In: the chosen row. Out: text that scrolls. Judging is left to `profiler`.
 
 use super::super::app::App;
 use super::super::row::{SiteRow, rows_of};

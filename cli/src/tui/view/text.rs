@@ -1,5 +1,6 @@
 //! Text that has to fit: cut at its end, or a place in the code shortened where it says least.
 //! Widths are counted in characters, since names of functions and files are all but always ASCII.
+//! In: text and a width. Out: text that is no wider.
 
 /// Cuts `text` to `width` characters and marks the cut.
 pub(super) fn cut(text: &str, width: usize) -> String {
