@@ -7,6 +7,7 @@ use super::super::row::{SiteRow, rows_of};
 use super::super::theme::Theme;
 use super::text::{cut, fit_place};
 use ebbtide_reports::figures;
+use ebbtide_rounds::archive::PER_SECOND;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
@@ -15,6 +16,8 @@ use ratatui::widgets::{Cell, Row, Table, TableState};
 
 /// From this width on there is room for more columns.
 const WIDE: u16 = 130;
+/// Columns of a growth with its interval.
+const GROWTH: u16 = 18;
 
 /// Draws the page.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme) {
@@ -45,7 +48,10 @@ fn heading_words(app: &App) -> String {
             let (before, after) = (&comparison.before.value, &comparison.after.value);
             let operations = comparison
                 .operation()
-                .map(|(name, count)| format!(", {} x {name}", figures::count(count)))
+                .map(|(name, count)| match name {
+                    PER_SECOND => format!(", {count} s"),
+                    name => format!(", {} x {name}", figures::count(count)),
+                })
                 .unwrap_or_default();
             let change = after.live_bytes as f64 - before.live_bytes as f64;
             format!(
@@ -97,7 +103,7 @@ impl Columns {
                 columns.push(("per operation", 16));
             }
         } else {
-            columns.extend([("live", 9), ("growth/op", 18)]);
+            columns.extend([("live", 9), ("growth/op", GROWTH)]);
             if wide {
                 columns.extend([("operation", 22), ("objects/op", 16), ("since start", 12)]);
             }
@@ -166,7 +172,15 @@ impl Columns {
 /// Growth per operation with its interval; before the verdict, growth since the first snapshot.
 fn growth(row: &SiteRow<'_>) -> String {
     match row.judged {
-        Some(site) => figures::estimate_bytes(&site.growth_per_op),
+        Some(site) => {
+            let estimate = &site.growth_per_op;
+            let exact = figures::estimate_bytes(estimate);
+            if exact.chars().count() <= usize::from(GROWTH) {
+                return exact;
+            }
+            let half = (estimate.high - estimate.low) / 2.0;
+            format!("{} ± {}", figures::bytes(estimate.value), figures::bytes(half))
+        }
         None => format!("{} so far", figures::bytes_change(row.growth_bytes)),
     }
 }

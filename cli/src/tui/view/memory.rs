@@ -120,6 +120,7 @@ fn draw_snapshots(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme, wi
         let round = match snapshot.round {
             Some(_) => snapshot.kind.key(),
             None if place == 0 => "start",
+            None if state.phases.is_empty() => "",
             None => "by hand",
         };
         let before = place.checked_sub(1).map(|before| &state.snapshots[before].value);

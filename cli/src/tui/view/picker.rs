@@ -31,6 +31,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme) {
         let round = match taken.value.round {
             Some(round) => format!("round {} {}", round, taken.value.kind.key()),
             None if place == 0 => "start".to_owned(),
+            None if app.shown().phases.is_empty() => String::new(),
             None => "by hand".to_owned(),
         };
         Row::new(vec![

@@ -43,7 +43,10 @@ pub(crate) fn words(state: &State) -> String {
             if ended.reason.is_empty() { String::new() } else { format!(": {}", ended.reason) };
         return format!("ended with exit code {}{partial}{reason}", ended.exit_code);
     }
-    let Some(phase) = &state.phase else { return "starting".to_owned() };
+    let Some(phase) = &state.phase else {
+        let seen = !state.points.is_empty() || !state.snapshots.is_empty();
+        return if seen { "watching" } else { "starting" }.to_owned();
+    };
     let phase = phase.value;
     let Some((warmup, rounds)) = planned(state) else { return phase.phase.key().to_owned() };
     match phase.kind {
