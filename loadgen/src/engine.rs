@@ -89,7 +89,7 @@ pub(crate) struct Shared {
     pub(crate) open_model: bool,
     stage: AtomicU8,
     drained: AtomicU64,
-    spares: Mutex<Vec<Box<Recorder>>>,
+    spares: Mutex<Vec<Recorder>>,
     failure: Mutex<Option<String>>,
 }
 
@@ -132,12 +132,12 @@ impl Shared {
     }
 
     /// An empty recorder: one that was handed back, if there is one.
-    pub(crate) fn spare(&self, plan: &Plan) -> Box<Recorder> {
+    pub(crate) fn spare(&self, plan: &Plan) -> Recorder {
         let spare = self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| Box::new(Recorder::new(plan.slots.len(), plan.checks.len())))
+        spare.unwrap_or_else(|| Recorder::new(plan.slots.len(), plan.checks.len()))
     }
 
-    fn hand_back(&self, mut recorder: Box<Recorder>) {
+    fn hand_back(&self, mut recorder: Recorder) {
         recorder.clear();
         self.spares.lock().unwrap_or_else(PoisonError::into_inner).push(recorder);
     }

@@ -10,6 +10,7 @@ mod flow;
 mod reader;
 pub(crate) mod step;
 pub mod units;
+pub(crate) mod verify;
 
 use crate::template::Template;
 use ebbtide_record::{Kind, Verdict};

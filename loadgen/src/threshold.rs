@@ -51,6 +51,9 @@ pub const METRICS: [(&str, MetricType); 36] = [
     ("generator_threads", Gauge),
 ];
 
+/// Tags with the values asked for.
+pub type Tags = Vec<(String, String)>;
+
 /// Operators, longest first.
 const OPERATORS: [&str; 7] = ["<=", ">=", "===", "==", "!=", "<", ">"];
 
@@ -66,7 +69,7 @@ struct Condition {
 ///
 /// # Errors
 /// What is wrong with the braces or the pairs.
-pub fn split_metric(metric: &str) -> Result<(&str, Vec<(String, String)>), String> {
+pub fn split_metric(metric: &str) -> Result<(&str, Tags), String> {
     let Some((name, rest)) = metric.split_once('{') else {
         return Ok((metric, Vec::new()));
     };

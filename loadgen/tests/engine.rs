@@ -2,6 +2,8 @@
 //!
 //! In: scenarios. Out: verdicts of `cargo test`. No test depends on how fast the machine is.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use ebbtide_loadgen::{Engine, Pass, Plan, Quick, Scenario, Totals, hlog::HlogWriter, threshold};

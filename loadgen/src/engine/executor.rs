@@ -80,7 +80,7 @@ async fn closed(local: Rc<Local>, (flow, vu): (usize, u32), turn: Turn) {
         let (as_vu, number) = match turn {
             Turn::Count(count) if iteration >= count => break,
             Turn::Count(_) => (u64::from(vu), iteration),
-            Turn::Until(length) if local.now() >= begin + length.as_nanos() as u64 => break,
+            Turn::Until(length) if user.ended() >= begin + length.as_nanos() as u64 => break,
             Turn::Until(_) => (u64::from(vu), iteration),
             Turn::Shared(total) => {
                 let number = local.shared.taken[flow].fetch_add(1, Ordering::Relaxed);

@@ -28,7 +28,7 @@ pub(crate) struct Local {
     /// This thread's place, and how many there are.
     pub(crate) place: usize,
     pub(crate) threads: usize,
-    pub(crate) recorder: RefCell<Box<Recorder>>,
+    pub(crate) recorder: RefCell<Recorder>,
     watches: RefCell<Vec<Rc<Watch>>>,
     /// Users of this thread that exist.
     pub(crate) vus: Cell<u64>,
@@ -50,7 +50,7 @@ impl Local {
         addresses: Vec<SocketAddr>,
         (place, threads): (usize, usize),
     ) -> Rc<Self> {
-        let recorder = Box::new(Recorder::new(plan.slots.len(), plan.checks.len()));
+        let recorder = Recorder::new(plan.slots.len(), plan.checks.len());
         Rc::new(Self {
             plan,
             pass,

@@ -33,7 +33,7 @@ pub(crate) struct Report {
     /// Which thread.
     pub(crate) thread: usize,
     /// The samples.
-    pub(crate) recorder: Box<Recorder>,
+    pub(crate) recorder: Recorder,
     /// Length, nanoseconds.
     pub(crate) length: u64,
     /// CPU the thread used, nanoseconds.

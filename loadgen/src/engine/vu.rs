@@ -3,19 +3,18 @@
 //! In: the program of a flow, the number of an iteration. Out: samples in the thread's recorder.
 //! When an iteration starts is left to the executor.
 
+mod exchange;
+mod talk;
+
 use super::local::{Local, Watch};
-use crate::http::client::{HttpClient, Reply, Wanted};
-use crate::plan::{AwaitOp, ConnectOp, ExpectOp, FlowPlan, HttpOp, Op, Plan, Prepared, SendOp};
+use crate::http::client::HttpClient;
+use crate::plan::{FlowPlan, Op, Plan};
 use crate::recorder::Trend;
 use crate::sample::Failure;
-use crate::scenario::{Predicate, Span};
-use crate::stamp;
+use crate::scenario::Span;
 use crate::template::{Scope, Template};
-use crate::websocket::frame::Opcode;
 use crate::websocket::socket::Socket;
-use serde_json::Value;
 use std::future::poll_fn;
-use std::io::Write;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,6 +43,9 @@ pub(crate) struct Vu {
     scratch: Vec<u8>,
     /// Intended start of an iteration, until its first exchange has taken it over.
     intended: Option<u64>,
+    /// The time, if nothing was waited for since it was read: reading it again would cost as much
+    /// as recording a sample.
+    known: Option<u64>,
     pause: Duration,
 }
 
@@ -63,6 +65,7 @@ impl Vu {
             counters: vec![0; program.loops],
             scratch: Vec::new(),
             intended: None,
+            known: None,
             pause: Duration::ZERO,
             plan,
         }
@@ -70,10 +73,12 @@ impl Vu {
 
     /// One iteration, as user `vu`. With an intended start, lateness is measured too.
     pub(crate) async fn iterate(&mut self, vu: u64, iteration: u64, intended: Option<u64>) {
-        let plan = Arc::clone(&self.plan);
-        let flow = &plan.flows[self.flow];
-        let start = self.local.now();
-        self.scope.begin(plan.seed, self.flow, vu, iteration);
+        // A count of the thread's own: that of the plan is shared with other threads.
+        let local = Rc::clone(&self.local);
+        let flow = &local.plan.flows[self.flow];
+        let start = local.now();
+        self.known = Some(start);
+        self.scope.begin(local.plan.seed, self.flow, vu, iteration);
         self.intended = intended;
         let result = self.run(flow).await;
         if result.is_ok() {
@@ -86,7 +91,8 @@ impl Vu {
                 let _ = self.close(place, socket.close_slot, 1_000).await;
             }
         }
-        let end = self.local.now();
+        let end = self.time();
+        self.known = Some(end);
         self.local.note(|recorder| {
             if result == Err(Failure::Interrupted) {
                 recorder.counters.interrupted += 1;
@@ -109,6 +115,7 @@ impl Vu {
     /// A user whose exchange failed at the level of connections waits before it tries again, so
     /// that a target that is down is not answered by a spinning generator.
     async fn rest(&mut self, result: Result<(), Failure>) {
+        self.known = None;
         let Err(failure) = result else { return };
         if matches!(failure, Failure::Status(_) | Failure::TimedOut | Failure::NotReceived) {
             return;
@@ -133,7 +140,7 @@ impl Vu {
                 Op::Ping { slot, socket, within } => self.ping(*slot, *socket, *within).await?,
                 Op::Close { slot, socket, code } => self.close(*socket, *slot, *code).await?,
                 Op::Think(span) => {
-                    let until = self.local.now() + self.draw(*span);
+                    let until = self.time() + self.draw(*span);
                     self.wait_until(until).await?;
                 }
                 Op::Again { to, times, counter } => {
@@ -147,6 +154,17 @@ impl Vu {
             }
         }
         Ok(())
+    }
+
+    /// The time, nanoseconds since the engine began.
+    #[inline]
+    fn time(&mut self) -> u64 {
+        self.known.take().unwrap_or_else(|| self.local.now())
+    }
+
+    /// When the last iteration ended.
+    pub(crate) fn ended(&mut self) -> u64 {
+        self.time()
     }
 
     fn draw(&mut self, span: Span) -> u64 {
@@ -194,74 +212,6 @@ impl Vu {
         }
     }
 
-    #[inline]
-    async fn exchange(&mut self, op: &HttpOp) -> Result<(), Failure> {
-        let mut start = self.local.now();
-        if !self.http.is_open() {
-            self.watch.set(start + op.timeout.as_nanos() as u64);
-            let opened = self.http.open(&self.local, &self.watch).await;
-            let now = self.local.now();
-            self.local.record(op.slot, Trend::Connecting, now - start);
-            if let Err(failure) = opened {
-                return self.failed(op.slot, failure, start);
-            }
-            start = now;
-        }
-        self.watch.set(start + op.timeout.as_nanos() as u64);
-        let wanted = Wanted { head: op.head, body: op.needs_body };
-        let (result, length) = match &op.request {
-            Prepared::Static(bytes) => {
-                let result = self.http.exchange(bytes, wanted, (&self.local, &self.watch)).await;
-                (result, bytes.len())
-            }
-            Prepared::Dynamic { head, body } => {
-                let request = self.render(head, body.as_ref());
-                let result = self.http.exchange(&request, wanted, (&self.local, &self.watch)).await;
-                let length = request.len();
-                self.scratch = request;
-                (result, length)
-            }
-        };
-        match result {
-            Ok(reply) => {
-                self.answered(op, &reply, (start, length));
-                if !op.checks.is_empty() || !op.captures.is_empty() {
-                    self.look_at(op, &reply, start);
-                }
-                Ok(())
-            }
-            Err(failure) => self.failed(op.slot, failure, start),
-        }
-    }
-
-    #[inline]
-    fn answered(&mut self, op: &HttpOp, reply: &Reply, (start, length): (u64, usize)) {
-        let intended = self.intended.take();
-        let duration = reply.done - start;
-        self.local.note(|recorder| {
-            recorder.counters.bytes_sent += length as u64;
-            recorder.counters.bytes_received += reply.bytes;
-            if reply.status < 400 {
-                recorder.succeed(op.slot);
-            } else {
-                recorder.fail(op.slot, Failure::Status(reply.status));
-            }
-            match reply.first {
-                None => recorder.record(op.slot, Trend::Duration, duration),
-                Some(first) => {
-                    let sent = reply.sent.unwrap_or(start);
-                    recorder.record(op.slot, Trend::DurationLong, duration);
-                    recorder.record(op.slot, Trend::Waiting, first.saturating_sub(sent));
-                    recorder.record(op.slot, Trend::Receiving, reply.done - first);
-                }
-            }
-            if self.local.shared.open_model {
-                let from = intended.unwrap_or(start);
-                recorder.record(op.slot, Trend::Latency, reply.done.saturating_sub(from));
-            }
-        });
-    }
-
     /// Counts an exchange that failed, with its latency, and passes the failure on.
     fn failed(&mut self, slot: usize, failure: Failure, start: u64) -> Result<(), Failure> {
         let now = self.local.now();
@@ -292,248 +242,10 @@ impl Vu {
         });
     }
 
-    fn render(&mut self, head: &Template, body: Option<&Template>) -> Vec<u8> {
-        let mut request = std::mem::take(&mut self.scratch);
-        request.clear();
-        head.render(&mut request, &mut self.scope);
-        if let Some(body) = body {
-            let mut rendered = Vec::new();
-            body.render(&mut rendered, &mut self.scope);
-            // Writing to a vector cannot fail.
-            let _ = write!(request, "Content-Length: {}\r\n\r\n", rendered.len());
-            request.extend_from_slice(&rendered);
-        } else {
-            request.extend_from_slice(b"\r\n");
-        }
-        request
-    }
-
     fn text(&mut self, template: &Template) -> Vec<u8> {
         let mut out = Vec::new();
         template.render(&mut out, &mut self.scope);
         out
-    }
-
-    /// Checks and captures of a reply.
-    fn look_at(&mut self, op: &HttpOp, reply: &Reply, start: u64) {
-        let body = std::mem::take(&mut self.http.body);
-        let needs_json = !op.captures.is_empty()
-            || op.checks.iter().any(|(_, predicate)| matches!(predicate, Predicate::Json(..)));
-        let json: Value = if needs_json {
-            serde_json::from_slice(&body).unwrap_or(Value::Null)
-        } else {
-            Value::Null
-        };
-        for (place, predicate) in &op.checks {
-            let held = match predicate {
-                Predicate::Status(ranges) => {
-                    ranges.iter().any(|(low, high)| (*low..=*high).contains(&reply.status))
-                }
-                Predicate::Body(text) => contains(&body, &self.text(text)),
-                Predicate::Json(pointer, value) => equals(&json, pointer, &self.text(value)),
-                Predicate::Time(limit) => reply.done - start < limit.as_nanos() as u64,
-            };
-            self.local.note(|recorder| recorder.check(*place, held));
-        }
-        self.capture(&op.captures, &json);
-        self.http.body = body;
-    }
-
-    fn capture(&mut self, captures: &[(usize, String)], json: &Value) {
-        for (place, pointer) in captures {
-            self.scope.captures[*place] = match json.pointer(pointer) {
-                Some(Value::String(text)) => text.clone(),
-                Some(value) => value.to_string(),
-                None => String::new(),
-            };
-        }
-    }
-
-    async fn connect(&mut self, op: &ConnectOp) -> Result<(), Failure> {
-        if self.sockets[op.socket].is_some() {
-            return Ok(());
-        }
-        let start = self.local.now();
-        self.watch.set(start + op.timeout.as_nanos() as u64);
-        let mut head = self.text(&op.head);
-        let random = [self.scope.random(), self.scope.random()];
-        let context = (&*self.local, &*self.watch);
-        match Socket::connect(&mut head, random, context).await {
-            Ok(socket) => {
-                self.sockets[op.socket] = Some(socket);
-                self.local.note(|recorder| {
-                    recorder.counters.sessions += 1;
-                    recorder.counters.bytes_sent += head.len() as u64;
-                });
-                self.succeeded(op.slot, start);
-                Ok(())
-            }
-            Err(failure) => self.failed(op.slot, failure, start),
-        }
-    }
-
-    async fn send(&mut self, op: &SendOp) -> Result<(), Failure> {
-        let start = self.local.now();
-        if op.stamp {
-            self.scope.stamp.clear();
-            stamp::write(&mut self.scope.stamp, self.local.shared.token, start);
-        }
-        let message = self.text(&op.message);
-        let mask = self.scope.random();
-        let within = op.reply.as_ref().map_or(CLOSE_TIMEOUT, |reply| reply.within);
-        self.watch.set(start + within.as_nanos() as u64);
-        let Some(socket) = &mut self.sockets[op.socket] else {
-            return self.failed(op.slot, Failure::NotOpen, start);
-        };
-        match socket.send(Opcode::Text, &message, mask, &self.watch).await {
-            Ok(sent) => self.local.note(|recorder| {
-                recorder.counters.messages_sent += 1;
-                recorder.counters.bytes_sent += sent as u64;
-                recorder.counters.delivery_expected += op.expect;
-            }),
-            Err(failure) => return self.socket_failed((op.slot, op.socket), failure, start),
-        }
-        let Some(reply) = &op.reply else {
-            self.local.note(|recorder| recorder.succeed(op.slot));
-            self.intended = None;
-            return Ok(());
-        };
-        match self.matching(op.socket, reply).await {
-            Ok(_) => {
-                self.succeeded(op.slot, start);
-                Ok(())
-            }
-            Err(failure) => self.socket_failed((op.slot, op.socket), failure, start),
-        }
-    }
-
-    async fn receive(&mut self, op: &AwaitOp) -> Result<(), Failure> {
-        let start = self.local.now();
-        self.watch.set(start + op.expect.within.as_nanos() as u64);
-        match self.matching(op.socket, &op.expect).await {
-            Ok(json) => {
-                if !op.captures.is_empty() {
-                    let json = json.or_else(|| {
-                        let socket = self.sockets[op.socket].as_ref()?;
-                        serde_json::from_slice(socket.message()).ok()
-                    });
-                    self.capture(&op.captures, &json.unwrap_or(Value::Null));
-                }
-                self.local.note(|recorder| recorder.slots[op.slot].count += 1);
-                let now = self.local.now();
-                self.local.record(op.slot, Trend::Duration, now - start);
-                Ok(())
-            }
-            Err(failure) => self.socket_failed((op.slot, op.socket), failure, start),
-        }
-    }
-
-    /// Waits for a message that looks as expected; others are passed over.
-    async fn matching(
-        &mut self,
-        place: usize,
-        expect: &ExpectOp,
-    ) -> Result<Option<Value>, Failure> {
-        let contains_text = expect.contains.as_ref().map(|text| self.text(text));
-        let wanted: Vec<(&String, Vec<u8>)> =
-            expect.json.iter().map(|(pointer, value)| (pointer, self.text(value))).collect();
-        let Some(socket) = &mut self.sockets[place] else { return Err(Failure::NotOpen) };
-        loop {
-            socket.next(&self.local, &self.watch).await?;
-            let message = socket.message();
-            if contains_text.as_ref().is_some_and(|text| !contains(message, text)) {
-                continue;
-            }
-            if wanted.is_empty() {
-                return Ok(None);
-            }
-            let Ok(json) = serde_json::from_slice::<Value>(message) else { continue };
-            if wanted.iter().all(|(pointer, value)| equals(&json, pointer, value)) {
-                return Ok(Some(json));
-            }
-        }
-    }
-
-    fn socket_failed(
-        &mut self,
-        (slot, place): (usize, usize),
-        failure: Failure,
-        start: u64,
-    ) -> Result<(), Failure> {
-        let failure = match failure {
-            Failure::TimedOut => Failure::NotReceived,
-            Failure::Closed | Failure::Reset => {
-                self.lose(place);
-                failure
-            }
-            other => other,
-        };
-        self.failed(slot, failure, start)
-    }
-
-    async fn listen(&mut self, slot: usize, place: usize, length: Span) -> Result<(), Failure> {
-        let start = self.local.now();
-        let until = start + self.draw(length);
-        self.watch.set(until);
-        let token = self.local.shared.token;
-        loop {
-            let Some(socket) = &mut self.sockets[place] else {
-                return self.failed(slot, Failure::NotOpen, start);
-            };
-            match socket.next(&self.local, &self.watch).await {
-                Ok(()) => {
-                    if let Some(sent) = stamp::find(socket.message(), token) {
-                        let now = self.local.now();
-                        self.local.note(|recorder| {
-                            recorder.counters.delivered += 1;
-                            recorder.record(slot, Trend::Delivery, now.saturating_sub(sent));
-                        });
-                    }
-                }
-                Err(Failure::TimedOut) => return Ok(()),
-                Err(failure) => return self.socket_failed((slot, place), failure, start),
-            }
-        }
-    }
-
-    async fn ping(&mut self, slot: usize, place: usize, within: Duration) -> Result<(), Failure> {
-        let start = self.local.now();
-        self.watch.set(start + within.as_nanos() as u64);
-        let mask = self.scope.random();
-        let Some(socket) = &mut self.sockets[place] else {
-            return self.failed(slot, Failure::NotOpen, start);
-        };
-        let seen = socket.pongs;
-        let mut result = socket.send(Opcode::Ping, b"ebb", mask, &self.watch).await.map(|_| ());
-        if result.is_ok() {
-            result = socket.pong(seen, (&self.local, &self.watch)).await;
-        }
-        match result {
-            Ok(()) => {
-                self.succeeded(slot, start);
-                Ok(())
-            }
-            Err(failure) => self.socket_failed((slot, place), failure, start),
-        }
-    }
-
-    async fn close(&mut self, place: usize, slot: usize, code: u16) -> Result<(), Failure> {
-        let start = self.local.now();
-        self.watch.set(start + CLOSE_TIMEOUT.as_nanos() as u64);
-        let mask = self.scope.random();
-        let Some(mut socket) = self.sockets[place].take() else {
-            return self.failed(slot, Failure::NotOpen, start);
-        };
-        let result = socket.close(code, mask, (&self.local, &self.watch)).await;
-        let lived = self.local.now().saturating_sub(socket.opened);
-        self.local.record(slot, Trend::Session, lived);
-        match result {
-            Ok(()) => {
-                self.succeeded(slot, start);
-                Ok(())
-            }
-            Err(failure) => self.failed(slot, failure, start),
-        }
     }
 
     /// The farewell: sockets closed with a close frame, connections dropped.
@@ -550,17 +262,5 @@ impl Vu {
         }
         self.http.close();
         self.local.vus.set(self.local.vus.get().saturating_sub(1));
-    }
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    needle.is_empty() || haystack.windows(needle.len()).any(|window| window == needle)
-}
-
-fn equals(json: &Value, pointer: &str, expected: &[u8]) -> bool {
-    match json.pointer(pointer) {
-        Some(Value::String(text)) => text.as_bytes() == expected,
-        Some(value) => value.to_string().as_bytes() == expected,
-        None => false,
     }
 }

@@ -56,21 +56,22 @@ pub fn parse_head(bytes: &[u8], no_body: bool) -> Result<Option<Head>, Failure> 
     let mut body = None;
     for header in response.headers.iter() {
         // Lengths first: most headers differ from all three in it.
+        let value = header.value;
         match header.name.len() {
-            14 if header.name.eq_ignore_ascii_case("content-length") => {
-                if body != Some(BodyLength::Chunked) {
-                    body = Some(BodyLength::Fixed(parse_length(header.value)?));
-                }
+            14 if header.name.eq_ignore_ascii_case("content-length")
+                && body != Some(BodyLength::Chunked) =>
+            {
+                body = Some(BodyLength::Fixed(parse_length(value)?));
             }
-            17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
-                if contains_word(header.value, b"chunked") {
-                    body = Some(BodyLength::Chunked);
-                }
+            17 if header.name.eq_ignore_ascii_case("transfer-encoding")
+                && contains_word(value, b"chunked") =>
+            {
+                body = Some(BodyLength::Chunked);
             }
             10 if header.name.eq_ignore_ascii_case("connection") => {
-                if contains_word(header.value, b"close") {
+                if contains_word(value, b"close") {
                     close = true;
-                } else if contains_word(header.value, b"keep-alive") {
+                } else if contains_word(value, b"keep-alive") {
                     close = false;
                 }
             }

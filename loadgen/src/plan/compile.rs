@@ -8,7 +8,8 @@ use super::{
     AwaitOp, CheckName, ConnectOp, ExpectOp, FlowPlan, HttpOp, Op, Plan, Prepared, SendOp, Slot,
     SlotKind, SocketPlan,
 };
-use crate::scenario::step::{encoded, socket_of};
+use crate::scenario::step::encoded;
+use crate::scenario::verify::socket_of;
 use crate::scenario::{
     AwaitStep, ConnectStep, Expectation, Flow, HttpStep, Predicate, SendStep, Step, Verb,
 };

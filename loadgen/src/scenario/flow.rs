@@ -4,7 +4,7 @@
 //! may be is left to `step.rs`.
 
 use super::reader::{Fields, Node};
-use super::{Executor, Flow, Stage, VuPool, step};
+use super::{Executor, Flow, Stage, VuPool, step, verify};
 use crate::fault::did_you_mean;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub(crate) fn read(node: &Node<'_, '_>) -> Option<Flow> {
             if node.value.as_array().is_some_and(|array| array.is_empty()) {
                 node.fault("there is no step (write `steps = [{ get = \"/\" }]`)");
             }
-            step::verify(node.reader, &node.path, &steps);
+            verify::verify(node.reader, &node.path, &steps);
             Some(steps)
         }
         None => None,

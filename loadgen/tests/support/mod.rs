@@ -2,6 +2,8 @@
 //!
 //! In: nothing. Out: its address, and every request it saw.
 
+#![allow(clippy::unwrap_used)]
+
 use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
