@@ -60,8 +60,8 @@ const CALLS: &[(Kind, &str)] = &[
          tokio::net::, TcpListener>::accept, TcpListener::accept, rustls::conn, \
          net.(*TCPListener), net.(*netFD), net/http.(*Server).newConn, \
          net/http.newBufio, net/http.(*conn).readRequest, gorilla/websocket, \
-         nhooyr.io/websocket, Builder::serve_connection, h1::io::Buffered<T,B>::new, node:net, node:tls, onconnection, new Socket, \
-         new WebSocket",
+         nhooyr.io/websocket, Builder::serve_connection, h1::io::Buffered<T,B>::new, \
+         node:net, node:tls, onconnection, new Socket, new WebSocket",
     ),
     (
         Kind::Context,

@@ -1,5 +1,6 @@
-//! Whose code a frame is: the user's own, a library's, the language's, or the allocator's. In:
-//! names and paths of frames. Out: a [`Role`]. What follows from it is left to `site`. Pure.
+//! Whose code a frame is: the user's own, a library's, the language's, or the allocator's.
+//! In: names and paths of frames. Out: a [`Role`].
+//! What follows from it is left to `site`. Pure.
 
 use crate::frame::Frame;
 
@@ -43,14 +44,14 @@ const ALLOCATOR_PATHS: &[&str] =
     &["jemalloc-sys", "/jemallocator-", "/tikv-jemallocator-", "/dhat-", "/mimalloc", "/jemalloc/"];
 
 /// Beginnings of function names of allocators.
-const ALLOCATOR_NAMES: &str = "__rust_ __rustc::__rust_ __rdl_ __rg_ _rjem_ je_ prof_ imalloc ialloc irallo \
-     do_rallocx malloc calloc realloc posix_memalign aligned_alloc memalign \
+const ALLOCATOR_NAMES: &str = "__rust_ __rustc::__rust_ __rdl_ __rg_ _rjem_ je_ prof_ imalloc \
+     ialloc irallo do_rallocx malloc calloc realloc posix_memalign aligned_alloc memalign \
      arena_malloc tcache_alloc runtime.mallocgc runtime.newobject runtime.makeslice \
      runtime.profilealloc runtime.mProf_";
 
 /// Crates that are no user's own, for programs without line tables, where names are all there is.
-const KNOWN_CRATES: &str = "std core alloc proc_macro test tokio tokio_util tokio_tungstenite tungstenite \
-     hyper hyper_util h2 http http_body http_body_util httparse axum axum_core tower \
+const KNOWN_CRATES: &str = "std core alloc proc_macro test tokio tokio_util tokio_tungstenite \
+     tungstenite hyper hyper_util h2 http http_body http_body_util httparse axum axum_core tower \
      tower_http bytes futures futures_util futures_core futures_channel serde \
      serde_json serde_core hashbrown indexmap parking_lot crossbeam rayon tracing \
      tracing_core tracing_subscriber log mio socket2 rustls ring regex reqwest url \

@@ -75,35 +75,3 @@ pub fn growing(series: &Series, operations: &[Operations], kinds: &[RoundKind]) 
     tallies.sort_by(|a, b| b.growth.slope.value.total_cmp(&a.growth.slope.value));
     tallies
 }
-
-/// Whether a file named by the compiler and one shortened for people are the same.
-#[must_use]
-pub fn same_file(census: &str, site: &str) -> bool {
-    let census = census.trim_start_matches("./");
-    if census.is_empty() || site.is_empty() {
-        return false;
-    }
-    let tail = |long: &str, short: &str| {
-        long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-    };
-    tail(census, site) || tail(site, census)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_the_same_by_their_tails() {
-        for (census, site, same) in [
-            ("server/src/hub.rs", "server/src/hub.rs", true),
-            ("src/main.rs", "shop/src/main.rs", true),
-            ("/home/a/shop/src/main.rs", "shop/src/main.rs", true),
-            ("src/domain.rs", "main.rs", false),
-            ("", "main.rs", false),
-            ("src/a.rs", "src/b.rs", false),
-        ] {
-            assert_eq!(same_file(census, site), same, "{census} {site}");
-        }
-    }
-}

@@ -5,6 +5,7 @@
 //! larger than the limit, that goes on in the second half, and that replayed input shows too.
 //! `steady` needs growth above the limit to be ruled out. What is neither is said to be neither.
 
+use crate::frame::same_file;
 use crate::growth::{self, Growth, Operations};
 use crate::ladder::{CONFIDENCE, Candidate, Court};
 use crate::rules::{ALPHA_SPENT, look};
@@ -106,7 +107,7 @@ fn candidates<'a>(court: &Court<'a>, tallies: &'a [Tally]) -> Vec<Candidate<'a>>
 fn claimant(candidates: &[Candidate<'_>], tally: &Tally) -> Option<usize> {
     let near = |candidate: &Candidate<'_>| {
         let track = candidate.track?;
-        (tally::same_file(&tally.file, &track.file) && candidate.growth.slope.value > 0.0)
+        (same_file(&tally.file, &track.file) && candidate.growth.slope.value > 0.0)
             .then(|| track.line.abs_diff(tally.line))
     };
     let keyed = candidates.iter().enumerate().filter_map(|(i, c)| Some((near(c)?, i)));
@@ -258,8 +259,10 @@ impl Court<'_> {
             quantile(1.0 - self.alpha / sites, f64::INFINITY) + quantile(POWER, f64::INFINITY);
         let samples = sigma * sigma;
         let alone = samples * self.series.interval_bytes() / self.operations[with].total().max(1.0);
+        // What surely grows is reported; its error against other operations says nothing of them.
         candidates
             .iter()
+            .filter(|candidate| candidate.p_adjusted > self.alpha)
             .map(|candidate| candidate.growth.by_operation[with].se * sigma)
             .fold(alone, f64::max)
     }

@@ -116,7 +116,7 @@ fn run(models: &[Model], bed: &Bed, dice: &mut Dice) -> (MemoryVerdict, u32) {
             .iter()
             .zip(&mut states)
             .enumerate()
-            .map(|(index, (model, state))| step(index, model, state, bed, (round, kind), dice))
+            .map(|(index, (model, state))| step((index, model), state, bed, (round, kind), dice))
             .collect();
         let mut folded = Folded { interval_bytes: bed.interval, sites, ..Folded::default() };
         folded.live_bytes = folded.sites.iter().map(|site| site.total().live_bytes).sum();
@@ -138,8 +138,7 @@ fn run(models: &[Model], bed: &Bed, dice: &mut Dice) -> (MemoryVerdict, u32) {
 }
 
 fn step(
-    index: usize,
-    model: &Model,
+    (index, model): (usize, &Model),
     state: &mut SiteState,
     bed: &Bed,
     (round, kind): (u32, RoundKind),
@@ -193,6 +192,7 @@ impl Outcome {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the table of the docs is made from it")]
 fn simulate(name: &str, models: &[Model], bed: &Bed, runs: u32) -> Outcome {
     let mut outcome = Outcome { words: BTreeMap::new(), covered: 0, rounds: 0, runs };
     let truth = (models[0].kept) * models[0].size;

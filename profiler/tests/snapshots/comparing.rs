@@ -1,4 +1,6 @@
 //! Two snapshots to growth: the numbers of a cell, and how often the interval holds the truth.
+//! In: cells and folded snapshots with a known truth. Out: rows with their intervals.
+//! What a series says over rounds is held by `simulation`.
 
 use crate::writing::Dice;
 use ebbtide_profiler::diff::{diff, poisson_limits};

@@ -1,4 +1,6 @@
 //! Processes to bytes: real processes and real sockets, never a signal that would kill.
+//! In: processes of the test's own, with and without a handler. Out: bytes, or one clear line.
+//! The probe itself has tests of its own.
 
 use ebbtide_profiler::source::{self, SourceError, Target};
 use std::path::Path;

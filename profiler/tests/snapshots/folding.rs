@@ -1,4 +1,6 @@
 //! Profile and names to sites.
+//! In: stacks as Rust, Node and Go have them. Out: the site each is folded to, and its id.
+//! Kinds have a file of their own.
 
 use crate::writing::Proto;
 use ebbtide_profiler::frame::{enclosing_function, same_file, short_file, short_function};
@@ -135,7 +137,7 @@ fn go_and_node_tell_own_code_by_its_place() {
     let go: &[Line] = &[
         ("runtime.mallocgc", "/usr/lib/go-1.19/src/runtime/malloc.go", 1),
         ("net/http.(*conn).serve", "/usr/lib/go-1.19/src/net/http/server.go", 2),
-        ("github.com/x/y.Open", "/root/go/pkg/mod/github.com/x/y@v1.2.0/y.go", 3),
+        ("github.com/x/y.Open", "/home/ann/go/pkg/mod/github.com/x/y@v1.2.0/y.go", 3),
         ("main.(*Hub).Subscribe.func1.2", "/srv/chat/hub.go", 4),
         ("main.main", "/srv/chat/main.go", 5),
     ];

@@ -1,4 +1,6 @@
 //! Frames to kind: real shapes of stacks in Rust, Node and Go programs.
+//! In: frames from the allocating end on. Out: the kind, and what told it.
+//! The census, which knows better, is left to the verdict's tests.
 
 use ebbtide_profiler::frame::Frame;
 use ebbtide_profiler::kind::{Evidence, KindTable};

@@ -1,5 +1,6 @@
 //! From bytes to sites: reading, naming, folding, telling kinds, comparing, fetching. Each part
 //! is met at its boundary: bytes in, values out; processes are real ones.
+//! In and out: see the parts, which stand in the order of the data.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 

@@ -1,4 +1,6 @@
 //! Addresses to names, tried on the program that runs the tests.
+//! In: addresses of functions of this very program. Out: function, file and line.
+//! What is own code is left to `folding`.
 
 use ebbtide_profiler::frame::Frame;
 use ebbtide_profiler::profile::{Location, Mapping, StackSample};

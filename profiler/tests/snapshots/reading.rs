@@ -1,4 +1,6 @@
 //! Bytes to profile: what is read, and what one line says of what cannot be.
+//! In: good, cut and hostile files. Out: a profile, or an error with its cure; never a panic.
+//! Files of real tools are made at test time, since they hold paths.
 
 use crate::writing::{Dice, Proto, bytes, gzip, number, varint};
 use ebbtide_profiler::parse::{self, ParseError, unbias_factor};

@@ -1,5 +1,6 @@
 //! A writer of profile.proto for tests alone, so that the reader is not tested against its own
 //! idea of the form. In: names, stacks and values. Out: the message, field by field.
+//! It knows nothing of what the tests expect.
 
 use flate2::{Compression, write::GzEncoder};
 use std::collections::BTreeMap;
