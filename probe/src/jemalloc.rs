@@ -72,22 +72,46 @@ fn cure() -> String {
 /// [`StartError::Jemalloc`].
 pub(crate) fn activate(lg: u32) -> Result<(), StartError> {
     let lg = lg as usize;
-    // SAFETY: `prof.reset` takes a size_t, `prof.active` a bool.
-    unsafe {
-        raw::write(b"prof.reset\0", lg).map_err(|error| refused("prof.reset", &error))?;
-        raw::write(b"prof.active\0", true).map_err(|error| refused("prof.active", &error))?;
-    }
+    reset(lg)?;
+    switch(true)?;
     // This thread still waits for a sample drawn at the old interval; one large allocation uses
     // the wait up, so that the next is drawn at the new one. It is freed at once.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(OUTRUN_BYTES)));
-    // SAFETY: as above; what was sampled so far is that allocation.
+    // What was sampled so far is that allocation.
+    reset(lg)
+}
+
+/// Stops sampling.
+pub(crate) fn deactivate() {
+    // A refusal leaves sampling on, which harms nobody.
+    let _ = switch(false);
+}
+
+/// Forgets what was sampled and sets the interval, which `jemalloc_pprof` cannot set.
+fn reset(lg: usize) -> Result<(), StartError> {
+    // SAFETY: `prof.reset` takes a size_t.
     unsafe { raw::write(b"prof.reset\0", lg) }.map_err(|error| refused("prof.reset", &error))
 }
 
-/// Stops sampling. What was sampled stays counted until it is freed.
-pub(crate) fn deactivate() {
-    // SAFETY: `prof.active` takes a bool. A refusal leaves sampling on, which harms nobody.
-    let _ = unsafe { raw::write(b"prof.active\0", false) };
+/// The program has the library too: its switch keeps the book that the program looks into.
+#[cfg(feature = "jemalloc_pprof")]
+fn switch(on: bool) -> Result<(), StartError> {
+    let name = "prof.active";
+    let held = |reason: &str| StartError::Jemalloc { name, reason: reason.to_owned() };
+    let control = jemalloc_pprof::PROF_CTL.as_ref().ok_or_else(|| held("profiling is off"))?;
+    // Not `blocking_lock`, which panics when `main` is async.
+    let mut control = control
+        .try_lock()
+        .map_err(|_| held("the program holds `PROF_CTL`: start the probe before it does"))?;
+    if on { control.activate() } else { control.deactivate() }
+        .map_err(|error| refused(name, &error))
+}
+
+/// Without the library, which no program shall get by the probe: see docs/adr/0004.
+#[cfg(not(feature = "jemalloc_pprof"))]
+fn switch(on: bool) -> Result<(), StartError> {
+    // SAFETY: `prof.active` takes a bool.
+    unsafe { raw::write(b"prof.active\0", on) }.map_err(|error| refused("prof.active", &error))
 }
 
 /// Keeps what the calling thread allocates out of the profile.
@@ -98,7 +122,8 @@ pub(crate) fn hide_this_thread() {
 }
 
 /// The heap as jemalloc writes it, text of the form `heap_v2`. Goes through a file in memory:
-/// the only interface is a path, and nothing may stay behind when the process is killed.
+/// the only interface is a path, and nothing may stay behind when the process is killed. Not
+/// `jemalloc_pprof`'s dump, which fails where there is no writable `TMPDIR`.
 ///
 /// # Errors
 ///

@@ -13,6 +13,7 @@
 //!
 //! In: `EBBTIDE_*` variables or [`Options`]. Out: standard gzip'd `profile.proto` files with a JSON
 //! beside each. Leaves to others: symbols and verdicts, which the reader of the files makes.
+//! A program that uses `jemalloc_pprof` too asks for the feature of that name: one switch for both.
 
 // In the order of the data: what is counted, what is read, what is written, who asks.
 mod admin;

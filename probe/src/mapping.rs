@@ -2,6 +2,8 @@
 //! symbols for addresses without the process.
 //! In: the text of `/proc/self/maps`; headers and notes of the files it names, never whole files.
 //! Out: [`Mapping`]s in the order of their addresses. Build-ids are kept between snapshots.
+//! Not the crate `mappings`: its list is of the first call, without what is loaded later, and
+//! names the executable as it was called (docs/adr/0004); the tests hold ours against it.
 //! Leaves to others: symbols, which are read outside.
 
 use std::collections::BTreeMap;

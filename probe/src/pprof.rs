@@ -305,4 +305,15 @@ mod tests {
         assert_eq!(unmapped.mapping_id, 0);
         assert_eq!(profile.sample[2].value[2..], [0, 0]);
     }
+
+    /// A crate that switches prost's limit off does so for the whole program and for `ebb`, and
+    /// then a file or a request of some kilobytes overflows the stack: none may come in by us.
+    #[cfg(not(feature = "jemalloc_pprof"))]
+    #[test]
+    fn the_probe_leaves_the_recursion_limit_of_prost_alone() {
+        // Groups of the unknown field 20, each within the last.
+        let nested = |depth: usize| [[0xa3, 0x01].repeat(depth), [0xa4, 0x01].repeat(depth)];
+        assert!(Profile::decode(&*nested(10).concat()).is_ok());
+        assert!(Profile::decode(&*nested(1_000).concat()).is_err());
+    }
 }

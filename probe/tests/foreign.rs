@@ -21,23 +21,30 @@ const ORDER_CLASS: &str = "5120";
 /// Builds the service once, beside the workspace's own target folder.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("foreign");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--manifest-path"])
-            .arg(folder.join("Cargo.toml"))
-            .env("CARGO_TARGET_DIR", &target)
-            .current_dir(&folder)
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        target.join("debug/foreign")
-    })
+    BINARY.get_or_init(|| build("foreign", &[]))
+}
+
+fn build(name: &str, features: &[&str]) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("foreign");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--bin", name, "--features", &features.join(",")])
+        .arg("--manifest-path")
+        .arg(folder.join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", &target)
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    target.join("debug").join(name)
 }
 
 fn command(dir: &Path, variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(binary());
+    command_of(binary(), dir, variables)
+}
+
+fn command_of(program: &Path, dir: &Path, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     for name in ["ALLOCATOR", "DIR", "ADMIN", "ADMIN_TOKEN", "SAMPLE", "CENSUS"] {
         command.env_remove(format!("EBBTIDE_{name}"));
     }
@@ -280,6 +287,50 @@ fn dhat_serves_the_same_binary_and_says_what_it_cannot() {
     let report: Value =
         serde_json::from_slice(&std::fs::read(dir.path().join(name)).unwrap()).unwrap();
     assert_eq!(report["dhatFileVersion"], 2);
+}
+
+#[test]
+fn a_program_with_jemalloc_pprof_of_its_own_sees_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build("beside", &["jemalloc_pprof"]);
+    let Output { status, stdout, stderr } =
+        command_of(&program, dir.path(), &[("EBBTIDE_SAMPLE", "4KiB")]).output().unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let text = String::from_utf8(stdout).unwrap();
+    let told = |word: &str| -> Vec<Vec<&str>> {
+        let lines = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        lines.filter(|line| line[0] == word).map(|line| line[1..].to_vec()).collect()
+    };
+    // The probe switches by the library's switch, so its book is right before and after.
+    assert_eq!(told("active"), [["true"], ["false"]]);
+    assert_eq!(told("interval"), [["4096"]]);
+    let profile = read_back(Path::new(told("snapshot")[0][0]));
+    let (ours, theirs) = (profile["totals"][3].as_f64().unwrap(), told("dump"));
+    let theirs: f64 = theirs[0][0].trim_end_matches(':').parse().unwrap();
+    assert!(theirs > 40_000_000.0 && (ours / theirs - 1.0).abs() < 0.01, "{ours}, {theirs}");
+
+    let segments: Vec<(u64, u64, u64, &str)> = told("segment")
+        .into_iter()
+        .map(|word| {
+            let number = |at: usize| word[at].parse().unwrap();
+            (number(0), number(1), number(2), word[3])
+        })
+        .collect();
+    let mut compared = 0;
+    for mapping in profile["mappings"].as_array().unwrap() {
+        let number = |key: &str| mapping[key].as_u64().unwrap();
+        let file = mapping["file"].as_str().unwrap();
+        let (start, limit) = (number("start"), number("limit"));
+        let meets = |segment: &&(u64, u64, u64, &str)| segment.0 < limit && start < segment.1;
+        if let Some(&(at, _, offset, id)) = segments.iter().find(meets)
+            && file.starts_with('/')
+        {
+            assert_eq!(mapping["buildId"], id, "{file}");
+            assert_eq!(start - number("offset"), at - offset, "{file}: the load address");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 2, "{compared} files: the program and the C library at least");
 }
 
 #[test]

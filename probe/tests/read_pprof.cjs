@@ -33,5 +33,12 @@ console.log(JSON.stringify({
   periodType: `${text(profile.periodType.type)}/${text(profile.periodType.unit)}`,
   shown: text(profile.defaultSampleType),
   comments: profile.comment.map(text),
+  mappings: profile.mapping.map((map) => ({
+    file: text(map.filename),
+    start: Number(map.memoryStart),
+    limit: Number(map.memoryLimit),
+    offset: Number(map.fileOffset),
+    buildId: text(map.buildId),
+  })),
   buildIds: Object.fromEntries(profile.mapping.map((map) => [text(map.filename), text(map.buildId)])),
 }));
