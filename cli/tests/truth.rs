@@ -76,7 +76,7 @@ fn shortened(name: &str, operations: u32) -> (tempfile::TempDir, PathBuf) {
 fn planted_leaks_are_named_with_site_kind_and_operation() {
     for (name, function, kind, operation) in [
         ("leak-cache.toml", "RequestLog::append", "cache", "POST /api/v1/log"),
-        ("leak-listener.toml", "Hub::subscribe", "listener", "connect /ws"),
+        ("leak-timer.toml", "Heartbeat::start", "timer", "connect /ws"),
     ] {
         let _turn = turn();
         let (_kept, path) = shortened(name, 4_000);
