@@ -25,9 +25,6 @@ const SOURCES: u64 = 250;
 /// Bytes of a reply held at most.
 pub(crate) const REPLY_MAX: usize = 64 * 1024 * 1024;
 
-/// Congestion control on loopback connections: the one that every kernel has and all may choose.
-const CONGESTION_ON_LOOPBACK: &str = "reno";
-
 /// Connections made by this process, over all passes.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -166,11 +163,6 @@ async fn connect(address: SocketAddr, watch: &Watch) -> Result<TcpStream, Failur
     let source = (count / CONNECTIONS_PER_SOURCE) % SOURCES;
     if source > 0 && address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
         bind_source(&socket, source as u8 + 1).map_err(|error| Failure::of(&error))?;
-    }
-    if address.ip().is_loopback() {
-        // A loopback has no path to probe. Where the system's default is BBR, its pacing timers
-        // cost a generator a tenth of its time. Not every kernel has the choice, and none needs it.
-        let _ = rustix::net::sockopt::set_tcp_congestion(&socket, CONGESTION_ON_LOOPBACK);
     }
     let mut connecting = std::pin::pin!(socket.connect(address));
     let stream = poll_fn(|context| match connecting.as_mut().poll(context) {
