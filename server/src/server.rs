@@ -26,7 +26,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tower::Service;
 
@@ -110,7 +110,7 @@ impl Server {
             ServeError::Bind { address, source }
         };
         let host = config.host.trim_start_matches('[').trim_end_matches(']');
-        let listener = TcpListener::bind((host, config.port)).await.map_err(failed)?;
+        let listener = listen(host, config.port).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { app: App::new(&config, first_room), listener, address })
     }
@@ -153,6 +153,30 @@ impl Server {
             tracing::warn!(sessions = app.registry.len(), "left behind what has not ended in time");
         }
     }
+}
+
+/// Connections that may wait to be accepted: a thousand clients that come at one moment are met
+/// without one of them having to ask twice, which costs it a second. The system may allow less.
+const BACKLOG: u32 = 4_096;
+
+/// Listens on the first address of a host that can be listened on.
+async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host((host, port)).await? {
+        let open = || -> io::Result<TcpListener> {
+            let socket =
+                if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            // A server that is started again must not wait for its old connections to be forgotten.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        match open() {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 impl Faults {
