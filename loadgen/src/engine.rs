@@ -5,11 +5,8 @@
 
 mod executor;
 mod local;
-mod pacer;
 mod thread;
 mod vu;
-
-pub(crate) use local::{Local, Watch};
 
 use crate::plan::Plan;
 use crate::recorder::Recorder;

@@ -3,17 +3,25 @@
 //! In: an address, bytes to send. Out: bytes received, in a buffer that is reused. What the bytes
 //! mean is left to the HTTP and WebSocket clients; when a wait is given up, to the watch.
 
-use crate::engine::{Local, Watch};
+pub(crate) mod reactor;
+pub(crate) mod watch;
+
+pub(crate) mod lane;
+
 use crate::sample::Failure;
+use lane::Lane;
+use reactor::Registration;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, sockopt,
+};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd;
-use std::pin::Pin;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use std::task::Poll;
+use watch::Watch;
 
 /// Connections from one loopback source address, before the next one is used. Linux offers 28,232
 /// local ports per source and destination, of which those in TIME_WAIT (60 s) are not free.
@@ -30,7 +38,9 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A connection and what was read from it and not yet used.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    // Dropped before the descriptor is closed.
+    registration: Registration,
+    socket: OwnedFd,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -39,15 +49,16 @@ pub(crate) struct Wire {
 impl Wire {
     /// Connects to the first address that answers.
     pub(crate) async fn connect(
-        local: &Local,
+        lane: &Lane,
         watch: &Watch,
         buffer: usize,
     ) -> Result<Self, Failure> {
         let mut failure = Failure::Unreachable;
-        for address in &local.addresses {
-            match connect(*address, watch).await {
-                Ok(stream) => {
-                    return Ok(Self { stream, buffer: vec![0; buffer], start: 0, end: 0 });
+        for address in &lane.addresses {
+            match connect(*address, lane, watch).await {
+                Ok((registration, socket)) => {
+                    let buffer = vec![0; buffer];
+                    return Ok(Self { registration, socket, buffer, start: 0, end: 0 });
                 }
                 Err(Failure::Interrupted) => return Err(Failure::Interrupted),
                 Err(next) => failure = next,
@@ -94,28 +105,41 @@ impl Wire {
 
     /// Reads what there is.
     #[inline]
-    pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+    pub(crate) fn poll_fill(&mut self) -> Poll<Result<usize, Failure>> {
+        if !self.registration.is_readable() {
+            return Poll::Pending;
+        }
         if self.end == self.buffer.len()
             && let Err(failure) = self.reserve(0)
         {
             return Poll::Ready(Err(failure));
         }
-        let mut room = ReadBuf::new(&mut self.buffer[self.end..]);
-        match Pin::new(&mut self.stream).poll_read(context, &mut room) {
-            Poll::Ready(Ok(())) => {
-                let read = room.filled().len();
-                self.end += read;
-                if read == 0 { Poll::Ready(Err(Failure::Closed)) } else { Poll::Ready(Ok(read)) }
+        let room = &mut self.buffer[self.end..];
+        let size = room.len();
+        loop {
+            match recv(&self.socket, &mut *room, RecvFlags::empty()) {
+                Ok((0, _)) => return Poll::Ready(Err(Failure::Closed)),
+                Ok((read, _)) => {
+                    if read < size {
+                        self.registration.drained();
+                    }
+                    self.end += read;
+                    return Poll::Ready(Ok(read));
+                }
+                Err(Errno::AGAIN) => {
+                    self.registration.drained();
+                    return Poll::Pending;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(Failure::of(&error.into()))),
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(Failure::of(&error))),
-            Poll::Pending => Poll::Pending,
         }
     }
 
     /// Waits for at least one byte more.
     #[inline]
     pub(crate) async fn fill(&mut self, watch: &Watch) -> Result<usize, Failure> {
-        poll_fn(|context| match self.poll_fill(context) {
+        poll_fn(|context| match self.poll_fill() {
             Poll::Pending => watch.poll_end(context).map(Err),
             ready => ready,
         })
@@ -125,60 +149,89 @@ impl Wire {
     /// Writes all bytes; true when it had to wait.
     #[inline]
     pub(crate) async fn write_all(&mut self, bytes: &[u8], watch: &Watch) -> Result<bool, Failure> {
-        let written = match self.stream.try_write(bytes) {
+        let written = match self.send(bytes) {
             Ok(written) if written == bytes.len() => return Ok(false),
             Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(Failure::of(&error)),
+            Err(Errno::AGAIN) => 0,
+            Err(error) => return Err(Failure::of(&error.into())),
         };
         self.write_rest(&bytes[written..], watch).await?;
         Ok(true)
     }
 
+    #[inline]
+    fn send(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        loop {
+            match send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                result => return result,
+            }
+        }
+    }
+
     #[cold]
     async fn write_rest(&mut self, mut bytes: &[u8], watch: &Watch) -> Result<(), Failure> {
         while !bytes.is_empty() {
-            let written =
-                poll_fn(|context| match Pin::new(&mut self.stream).poll_write(context, bytes) {
-                    Poll::Ready(Ok(written)) => Poll::Ready(Ok(written)),
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(Failure::of(&error))),
-                    Poll::Pending => watch.poll_end(context).map(Err),
-                })
-                .await?;
-            bytes = &bytes[written..];
+            match self.send(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(Errno::AGAIN) => {
+                    self.registration.filled();
+                    writable(&self.registration, watch).await?;
+                }
+                Err(error) => return Err(Failure::of(&error.into())),
+            }
         }
         Ok(())
     }
 
     /// Writes without waiting; false when not all of it could be written.
     pub(crate) fn try_write_all(&self, bytes: &[u8]) -> bool {
-        matches!(self.stream.try_write(bytes), Ok(written) if written == bytes.len())
+        self.send(bytes).is_ok_and(|written| written == bytes.len())
     }
 }
 
-async fn connect(address: SocketAddr, watch: &Watch) -> Result<TcpStream, Failure> {
+/// Waits for room to write.
+async fn writable(registration: &Registration, watch: &Watch) -> Result<(), Failure> {
+    poll_fn(|context| {
+        if registration.is_writable() {
+            return Poll::Ready(Ok(()));
+        }
+        watch.poll_end(context).map(Err)
+    })
+    .await
+}
+
+async fn connect(
+    address: SocketAddr,
+    lane: &Lane,
+    watch: &Watch,
+) -> Result<(Registration, OwnedFd), Failure> {
+    let failed = |error: Errno| Failure::of(&error.into());
     let count = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let socket = socket.map_err(|error| Failure::of(&error))?;
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None);
+    let socket = socket.map_err(failed)?;
     let source = (count / CONNECTIONS_PER_SOURCE) % SOURCES;
     if source > 0 && address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
         bind_source(&socket, source as u8 + 1).map_err(|error| Failure::of(&error))?;
     }
-    let mut connecting = std::pin::pin!(socket.connect(address));
-    let stream = poll_fn(|context| match connecting.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(done.map_err(|error| Failure::of(&error))),
-        Poll::Pending => watch.poll_end(context).map(Err),
-    })
-    .await?;
     // Requests are written whole, so waiting to join them could only delay them.
-    stream.set_nodelay(true).map_err(|error| Failure::of(&error))?;
-    Ok(stream)
+    sockopt::set_tcp_nodelay(&socket, true).map_err(failed)?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let registration = lane.reactor.register(&socket).map_err(|error| Failure::of(&error))?;
+    writable(&registration, watch).await?;
+    sockopt::socket_error(&socket).map_err(failed)?.map_err(failed)?;
+    Ok((registration, socket))
 }
 
 /// Binds to `127.0.0.<last>` and lets the kernel choose the port at connect, when it knows the
 /// destination and so may use a port that another destination uses too.
 #[allow(unsafe_code)]
-fn bind_source(socket: &TcpSocket, last: u8) -> io::Result<()> {
+fn bind_source(socket: &OwnedFd, last: u8) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the descriptor is open for as long as `socket` lives, and the option's value is a C
     // int that outlives the call, with its size beside it.
@@ -194,5 +247,6 @@ fn bind_source(socket: &TcpSocket, last: u8) -> io::Result<()> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)))
+    let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
+    Ok(rustix::net::bind(socket, &source)?)
 }

@@ -2,10 +2,9 @@
 //! the last has ended, and open, in which a pacer starts iterations by the clock.
 //!
 //! In: a flow of the plan. Out: tasks on the thread's runtime that end by themselves. The times
-//! of the open loop come from [`crate::schedule`], the waiting from the pacer.
+//! of the open loop come from [`crate::schedule`], the waiting from the reactor.
 
 use super::local::Local;
-use super::pacer::Pacer;
 use super::vu::Vu;
 use crate::plan::FlowPlan;
 use crate::scenario::{Executor, VuPool};
@@ -17,13 +16,12 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::Duration;
-use tokio::task::JoinHandle;
 
 /// How often a user of a ramp looks whether its turn has come.
 const RAMP_LOOK: Duration = Duration::from_millis(20);
 
 /// Starts the tasks of a flow on this thread.
-pub(crate) fn start(local: &Rc<Local>, flow: usize, tasks: &mut Vec<JoinHandle<()>>) {
+pub(crate) fn start(local: &Rc<Local>, flow: usize) {
     let plan = &local.plan.flows[flow];
     let counted = match &local.pass.iterations {
         Some(counts) => match counts.get(&plan.name) {
@@ -34,13 +32,13 @@ pub(crate) fn start(local: &Rc<Local>, flow: usize, tasks: &mut Vec<JoinHandle<(
     };
     if let Some(schedule) = Schedule::of(&plan.executor) {
         let total = counted.unwrap_or_else(|| schedule.count());
-        tasks.push(tokio::task::spawn_local(open(Rc::clone(local), flow, (schedule, total))));
+        local.reactor.spawn(open(Rc::clone(local), flow, (schedule, total)));
         return;
     }
     let vus = vus_max(&plan.executor);
     for vu in (0..vus).filter(|vu| *vu as usize % local.threads == local.place) {
         let turn = turn_of(plan, counted, (vu, vus));
-        tasks.push(tokio::task::spawn_local(closed(Rc::clone(local), (flow, vu), turn)));
+        local.reactor.spawn(closed(Rc::clone(local), (flow, vu), turn));
     }
 }
 
@@ -72,7 +70,7 @@ fn turn_of(plan: &FlowPlan, counted: Option<u64>, (vu, vus): (u32, u32)) -> Turn
 async fn closed(local: Rc<Local>, (flow, vu): (usize, u32), turn: Turn) {
     let mut user = Vu::new(&local, flow);
     let begin = local.flow_start(flow);
-    if begin > 0 && user.watch.sleep_until(local.instant(begin)).await.is_err() {
+    if begin > 0 && local.sleep_until(begin, &user.watch, || {}).await.is_err() {
         return user.leave().await;
     }
     let mut iteration = 0;
@@ -80,7 +78,7 @@ async fn closed(local: Rc<Local>, (flow, vu): (usize, u32), turn: Turn) {
         let (as_vu, number) = match turn {
             Turn::Count(count) if iteration >= count => break,
             Turn::Count(_) => (u64::from(vu), iteration),
-            Turn::Until(length) if user.ended() >= begin + length.as_nanos() as u64 => break,
+            Turn::Until(length) if user.clock() >= begin + length.as_nanos() as u64 => break,
             Turn::Until(_) => (u64::from(vu), iteration),
             Turn::Shared(total) => {
                 let number = local.shared.taken[flow].fetch_add(1, Ordering::Relaxed);
@@ -92,10 +90,11 @@ async fn closed(local: Rc<Local>, (flow, vu): (usize, u32), turn: Turn) {
             Turn::Ramp => match ramp_place(&local, flow, begin) {
                 None => break,
                 Some(vus) if vu >= vus => {
-                    let look = local.instant(local.now()) + RAMP_LOOK;
-                    if user.watch.sleep_until(look).await.is_err() {
+                    let look = local.now() + RAMP_LOOK.as_nanos() as u64;
+                    if local.sleep_until(look, &user.watch, || {}).await.is_err() {
                         break;
                     }
+                    user.has_waited();
                     continue;
                 }
                 Some(_) => (u64::from(vu), iteration),
@@ -104,7 +103,9 @@ async fn closed(local: Rc<Local>, (flow, vu): (usize, u32), turn: Turn) {
         user.iterate(as_vu, number, None).await;
         iteration += 1;
         // A step that never waits must not keep the sweep from the thread.
-        tokio::task::coop::consume_budget().await;
+        if local.reactor.breathe().await {
+            user.has_waited();
+        }
     }
     user.leave().await;
 }
@@ -155,18 +156,13 @@ async fn open(local: Rc<Local>, flow: usize, (schedule, total): (Schedule, u64))
         queue: mine(limits.queue) as usize,
         vus: u64::from(limits.pre_allocated.max(1)),
     });
-    let mut users = Vec::new();
     for _ in 0..mine(limits.pre_allocated).max(1) {
-        users.push(add_user(&local, flow, &pool, None));
+        add_user(&local, flow, &pool, None);
     }
-    pace(&local, flow, (&schedule, total), (&pool, &mut users)).await;
+    pace(&local, flow, (&schedule, total), &pool).await;
     pool.over.set(true);
     for seat in pool.seats.borrow().iter() {
         seat.wake();
-    }
-    for user in users {
-        // A user that panicked has said so on its own.
-        let _ = user.await;
     }
 }
 
@@ -184,15 +180,14 @@ async fn pace(
     local: &Rc<Local>,
     flow: usize,
     (schedule, total): (&Schedule, u64),
-    (pool, users): (&Rc<Pool>, &mut Vec<JoinHandle<()>>),
+    pool: &Rc<Pool>,
 ) {
     let watch = local.watch(flow);
     let begin = local.flow_start(flow);
-    let Ok(pacer) = Pacer::new() else { return };
     let mut number = local.place as u64;
     while number < total {
         let intended = begin + schedule.nth(number).as_nanos() as u64;
-        if intended > local.now() && pacer.wait_until(local, intended, &watch).await.is_err() {
+        if local.sleep_until(intended, &watch, || {}).await.is_err() {
             return;
         }
         if local.shared.is_over() {
@@ -206,7 +201,7 @@ async fn pace(
             seat.arrival.set(Some(arrival));
             seat.wake();
         } else if pool.seats.borrow().len() < pool.max {
-            users.push(add_user(local, flow, pool, Some(arrival)));
+            add_user(local, flow, pool, Some(arrival));
         } else if pool.waiting.borrow().len() < pool.queue {
             pool.waiting.borrow_mut().push_back(arrival);
             local.note(|recorder| recorder.counters.queued += 1);
@@ -214,16 +209,11 @@ async fn pace(
             local.note(|recorder| recorder.counters.dropped += 1);
         }
         number += local.threads as u64;
-        tokio::task::coop::consume_budget().await;
+        local.reactor.breathe().await;
     }
 }
 
-fn add_user(
-    local: &Rc<Local>,
-    flow: usize,
-    pool: &Rc<Pool>,
-    arrival: Option<Arrival>,
-) -> JoinHandle<()> {
+fn add_user(local: &Rc<Local>, flow: usize, pool: &Rc<Pool>, arrival: Option<Arrival>) {
     let seat = Rc::new(Seat::default());
     let place = pool.seats.borrow().len();
     if arrival.is_some() {
@@ -232,7 +222,7 @@ fn add_user(
         pool.free.borrow_mut().push_back(place);
     }
     pool.seats.borrow_mut().push(Rc::clone(&seat));
-    tokio::task::spawn_local(serve(Rc::clone(local), flow, Rc::clone(pool), (seat, place)))
+    local.reactor.spawn(serve(Rc::clone(local), flow, Rc::clone(pool), (seat, place)));
 }
 
 /// A user of an open flow: takes arrivals until there are no more.
@@ -240,6 +230,7 @@ async fn serve(local: Rc<Local>, flow: usize, pool: Rc<Pool>, (seat, place): (Rc
     let mut user = Vu::new(&local, flow);
     loop {
         user.watch.clear();
+        user.has_waited();
         let next = poll_fn(|context| {
             if let Some(arrival) = seat.arrival.take() {
                 return Poll::Ready(Some(arrival));
@@ -247,7 +238,7 @@ async fn serve(local: Rc<Local>, flow: usize, pool: Rc<Pool>, (seat, place): (Rc
             if pool.over.get() || local.shared.is_over() || user.watch.is_cut() {
                 return Poll::Ready(None);
             }
-            user.service(context);
+            user.service();
             *seat.waker.borrow_mut() = Some(context.waker().clone());
             // The watch wakes this task when the load is cut.
             user.watch.poll_end(context).map(|_| None)
@@ -262,7 +253,9 @@ async fn serve(local: Rc<Local>, flow: usize, pool: Rc<Pool>, (seat, place): (Rc
                 Some(next) if !local.shared.is_over() && !user.watch.is_cut() => arrival = next,
                 _ => break,
             }
-            tokio::task::coop::consume_budget().await;
+            if local.reactor.breathe().await {
+                user.has_waited();
+            }
         }
         pool.free.borrow_mut().push_back(place);
     }

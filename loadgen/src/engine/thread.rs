@@ -1,4 +1,4 @@
-//! One engine thread: its runtime, its users, the sweep that cuts what is overdue, and the report
+//! One engine thread: its users, the sweep that cuts what is overdue, and the report
 //! it hands over once a second.
 //!
 //! In: a plan, a pass, the addresses of the target. Out: [`Report`]s. Merging them is left to the
@@ -12,10 +12,8 @@ use crate::recorder::Recorder;
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
 /// How often deadlines are looked at: time limits are seconds, so they hold within 5 %.
@@ -24,11 +22,8 @@ const SWEEP: Duration = Duration::from_millis(25);
 /// Length of an interval.
 pub(crate) const INTERVAL_NS: u64 = 1_000_000_000;
 
-/// Polls of tasks before the runtime looks for new events, so that one look serves many
-/// connections. More would delay the sweep and the pacer.
-const EVENT_INTERVAL: u32 = 256;
-
 /// What a thread measured in one interval.
+#[derive(Default)]
 pub(crate) struct Report {
     /// Which thread.
     pub(crate) thread: usize,
@@ -54,54 +49,29 @@ pub(crate) fn run(
     (place, threads): (usize, usize),
     reports: mpsc::Sender<Report>,
 ) {
-    let runtime = Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .event_interval(EVENT_INTERVAL)
-        .build_local(LocalOptions::default());
-    let local = Local::new((plan, pass, shared), addresses, (place, threads));
-    match runtime {
-        Ok(runtime) => runtime.block_on(drive(&local, &reports)),
+    let local = match Local::new((plan, pass, Arc::clone(&shared)), addresses, (place, threads)) {
+        Ok(local) => local,
+        // Without a reactor there is no load; the owner learns it from the empty last report.
         Err(error) => {
-            // Without a runtime there is no load; the owner learns it from the empty last report.
-            local.shared.fail(error.to_string());
-            let report = Keeper::new(&local).report(&local, true);
-            // An owner that is gone needs no report.
-            let _ = reports.blocking_send(report);
+            shared.fail(error.to_string());
+            let _ =
+                reports.blocking_send(Report { thread: place, last: true, ..Report::default() });
+            return;
         }
-    }
-}
-
-async fn drive(local: &Rc<Local>, reports: &mpsc::Sender<Report>) {
-    let mut tasks = Vec::new();
-    for flow in 0..local.plan.flows.len() {
-        executor::start(local, flow, &mut tasks);
-    }
-    let over = Rc::new(Cell::new(false));
-    let all = {
-        let over = Rc::clone(&over);
-        tokio::task::spawn_local(async move {
-            for task in tasks {
-                // A task that panicked has said so on its own.
-                let _ = task.await;
-            }
-            over.set(true);
-        })
     };
-    let mut keeper = Keeper::new(local);
-    let mut tick = tokio::time::interval(SWEEP);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut all = std::pin::pin!(all);
-    loop {
-        tokio::select! {
-            biased;
-            _ = &mut all => break,
-            _ = tick.tick() => keeper.look(local, reports),
-        }
+    for flow in 0..local.plan.flows.len() {
+        executor::start(&local, flow);
     }
-    if let Ok(permit) = reports.reserve().await {
-        permit.send(keeper.report(local, true));
+    let mut keeper = Keeper::new(&local);
+    let ended = local.reactor.run(|now| {
+        keeper.look(&local, now, &reports);
+        now + SWEEP.as_nanos() as u64
+    });
+    if let Err(error) = ended {
+        shared.fail(error.to_string());
     }
+    // An owner that is gone needs no report.
+    let _ = reports.blocking_send(keeper.report(&local, true));
 }
 
 /// Looks after time: deadlines, ends of flows, intervals.
@@ -129,8 +99,7 @@ impl Keeper {
         }
     }
 
-    fn look(&mut self, local: &Local, reports: &mpsc::Sender<Report>) {
-        let now = local.now();
+    fn look(&mut self, local: &Local, now: u64, reports: &mpsc::Sender<Report>) {
         local.sweep(now);
         let stage = local.shared.stage();
         if stage != self.stage {

@@ -6,7 +6,7 @@
 mod exchange;
 mod talk;
 
-use super::local::{Local, Watch};
+use super::local::Local;
 use crate::http::client::HttpClient;
 use crate::plan::{FlowPlan, Op, Plan};
 use crate::recorder::Trend;
@@ -14,11 +14,9 @@ use crate::sample::Failure;
 use crate::scenario::Span;
 use crate::template::{Scope, Template};
 use crate::websocket::socket::Socket;
-use std::future::poll_fn;
-use std::pin::pin;
+use crate::wire::watch::Watch;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// How long a peer may take to answer a close frame.
@@ -76,7 +74,7 @@ impl Vu {
         // A count of the thread's own: that of the plan is shared with other threads.
         let local = Rc::clone(&self.local);
         let flow = &local.plan.flows[self.flow];
-        let start = local.now();
+        let start = self.time();
         self.known = Some(start);
         self.scope.begin(local.plan.seed, self.flow, vu, iteration);
         self.intended = intended;
@@ -127,7 +125,9 @@ impl Vu {
     }
 
     async fn run(&mut self, flow: &FlowPlan) -> Result<(), Failure> {
-        self.counters.fill(0);
+        for counter in &mut self.counters {
+            *counter = 0;
+        }
         let mut place = 0;
         while let Some(op) = flow.ops.get(place) {
             place += 1;
@@ -162,9 +162,16 @@ impl Vu {
         self.known.take().unwrap_or_else(|| self.local.now())
     }
 
-    /// When the last iteration ended.
-    pub(crate) fn ended(&mut self) -> u64 {
-        self.time()
+    /// The time, which stays known until something is waited for.
+    pub(crate) fn clock(&mut self) -> u64 {
+        let now = self.time();
+        self.known = Some(now);
+        now
+    }
+
+    /// The user has waited: the time is to be read anew.
+    pub(crate) fn has_waited(&mut self) {
+        self.known = None;
     }
 
     fn draw(&mut self, span: Span) -> u64 {
@@ -177,23 +184,16 @@ impl Vu {
 
     /// Waits, taking what comes on open sockets meanwhile.
     async fn wait_until(&mut self, until: u64) -> Result<(), Failure> {
-        let mut sleep = pin!(tokio::time::sleep_until(self.local.instant(until).into()));
         self.watch.clear();
-        poll_fn(|context| {
-            if sleep.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Ok(()));
-            }
-            self.service(context);
-            self.watch.poll_end(context).map(Err)
-        })
-        .await
+        let (local, watch) = (Rc::clone(&self.local), Rc::clone(&self.watch));
+        local.sleep_until(until, &watch, || self.service()).await
     }
 
     /// Takes what has come on open sockets.
-    pub(crate) fn service(&mut self, context: &mut Context<'_>) {
+    pub(crate) fn service(&mut self) {
         for place in 0..self.sockets.len() {
             if let Some(socket) = &mut self.sockets[place]
-                && socket.service(&self.local, context).is_err()
+                && socket.service(&self.local).is_err()
             {
                 self.lose(place);
             }

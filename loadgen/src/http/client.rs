@@ -5,8 +5,9 @@
 //! left to the virtual user.
 
 use super::reply::{BodyLength, Chunks, Head, parse_head};
-use crate::engine::{Local, Watch};
 use crate::sample::Failure;
+use crate::wire::lane::Lane;
+use crate::wire::watch::Watch;
 use crate::wire::{REPLY_MAX, Wire};
 
 /// Read buffer of a connection: most replies of an API fit, and 64 of them fit a core's cache.
@@ -53,8 +54,8 @@ impl HttpClient {
     }
 
     /// Opens a connection.
-    pub(crate) async fn open(&mut self, local: &Local, watch: &Watch) -> Result<(), Failure> {
-        self.wire = Some(Wire::connect(local, watch, BUFFER).await?);
+    pub(crate) async fn open(&mut self, lane: &Lane, watch: &Watch) -> Result<(), Failure> {
+        self.wire = Some(Wire::connect(lane, watch, BUFFER).await?);
         Ok(())
     }
 
@@ -69,10 +70,10 @@ impl HttpClient {
         &mut self,
         request: &[u8],
         wanted: Wanted,
-        (local, watch): (&Local, &Watch),
+        (lane, watch): (&Lane, &Watch),
     ) -> Result<Reply, Failure> {
         let Some(wire) = &mut self.wire else { return Err(Failure::Closed) };
-        let result = exchange(wire, &mut self.body, request, wanted, (local, watch)).await;
+        let result = exchange(wire, &mut self.body, request, wanted, (lane, watch)).await;
         if result.as_ref().map_or(true, |reply| reply.close) {
             self.wire = None;
         }
@@ -86,10 +87,10 @@ async fn exchange(
     body: &mut Vec<u8>,
     request: &[u8],
     wanted: Wanted,
-    (local, watch): (&Local, &Watch),
+    (lane, watch): (&Lane, &Watch),
 ) -> Result<Reply, Failure> {
     let blocked = wire.write_all(request, watch).await?;
-    let sent = blocked.then(|| local.now());
+    let sent = blocked.then(|| lane.now());
     let mut reply = Reply { status: 0, bytes: 0, sent, first: None, done: 0, close: false };
     loop {
         reply.bytes += wire.fill(watch).await? as u64;
@@ -102,9 +103,9 @@ async fn exchange(
                 _ => false,
             };
             if !whole {
-                return rest_of_reply(wire, body, (head, reply), wanted, (local, watch)).await;
+                return rest_of_reply(wire, body, (head, reply), wanted, (lane, watch)).await;
             }
-            reply.done = local.now();
+            reply.done = lane.now();
             reply.status = head.status;
             reply.close = head.close;
             if wanted.body {
@@ -116,7 +117,7 @@ async fn exchange(
         }
         // More than one read: from now on the first byte has a time of its own.
         if reply.first.is_none() {
-            reply.first = Some(local.now());
+            reply.first = Some(lane.now());
         }
         wire.reserve(0)?;
     }
@@ -128,9 +129,9 @@ async fn rest_of_reply(
     body: &mut Vec<u8>,
     (mut head, mut reply): (Head, Reply),
     wanted: Wanted,
-    (local, watch): (&Local, &Watch),
+    (lane, watch): (&Lane, &Watch),
 ) -> Result<Reply, Failure> {
-    reply.first.get_or_insert_with(|| local.now());
+    reply.first.get_or_insert_with(|| lane.now());
     body.clear();
     // Interim replies (100 Continue, 103 Early Hints) come before the one that counts.
     while (100..200).contains(&head.status) {
@@ -176,6 +177,6 @@ async fn rest_of_reply(
             Err(failure) => return Err(failure),
         }
     }
-    reply.done = local.now();
+    reply.done = lane.now();
     Ok(reply)
 }

@@ -6,13 +6,14 @@
 //! to a bound. Counting and stamps are left to the virtual user.
 
 use super::frame::{self, Opcode};
-use crate::engine::{Local, Watch};
 use crate::http::reply;
 use crate::sample::Failure;
+use crate::wire::lane::Lane;
+use crate::wire::watch::Watch;
 use crate::wire::{REPLY_MAX, Wire};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// Read buffer of a socket: small, since a process holds thousands; it grows with the messages.
@@ -44,9 +45,9 @@ impl Socket {
     pub(crate) async fn connect(
         head: &mut Vec<u8>,
         random: [u64; 2],
-        (local, watch): (&Local, &Watch),
+        (lane, watch): (&Lane, &Watch),
     ) -> Result<Self, Failure> {
-        let mut wire = Wire::connect(local, watch, BUFFER).await?;
+        let mut wire = Wire::connect(lane, watch, BUFFER).await?;
         let key = key(random);
         head.extend_from_slice(b"Sec-WebSocket-Key: ");
         head.extend_from_slice(key.as_bytes());
@@ -74,7 +75,7 @@ impl Socket {
             message: Vec::new(),
             backlog: VecDeque::new(),
             pongs: 0,
-            opened: local.now(),
+            opened: lane.now(),
             out: Vec::new(),
         })
     }
@@ -100,12 +101,12 @@ impl Socket {
     }
 
     /// Waits for the next message.
-    pub(crate) async fn next(&mut self, local: &Local, watch: &Watch) -> Result<(), Failure> {
+    pub(crate) async fn next(&mut self, lane: &Lane, watch: &Watch) -> Result<(), Failure> {
         if let Some(message) = self.backlog.pop_front() {
             self.message = message;
             return Ok(());
         }
-        poll_fn(|context| match self.poll_next(local, context) {
+        poll_fn(|context| match self.poll_next(lane) {
             Poll::Pending => watch.poll_end(context).map(Err),
             ready => ready,
         })
@@ -116,14 +117,14 @@ impl Socket {
     pub(crate) async fn pong(
         &mut self,
         seen: u64,
-        (local, watch): (&Local, &Watch),
+        (lane, watch): (&Lane, &Watch),
     ) -> Result<(), Failure> {
         poll_fn(|context| {
             loop {
                 if self.pongs > seen {
                     return Poll::Ready(Ok(()));
                 }
-                match self.poll_next(local, context) {
+                match self.poll_next(lane) {
                     Poll::Ready(Ok(())) => self.keep(),
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                     Poll::Pending if self.pongs > seen => return Poll::Ready(Ok(())),
@@ -135,13 +136,9 @@ impl Socket {
     }
 
     /// Takes what has come, without waiting. An error means that the socket is gone.
-    pub(crate) fn service(
-        &mut self,
-        local: &Local,
-        context: &mut Context<'_>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn service(&mut self, lane: &Lane) -> Result<(), Failure> {
         loop {
-            match self.poll_next(local, context) {
+            match self.poll_next(lane) {
                 Poll::Ready(Ok(())) => self.keep(),
                 Poll::Ready(Err(failure)) => return Err(failure),
                 Poll::Pending => return Ok(()),
@@ -156,17 +153,17 @@ impl Socket {
         self.backlog.push_back(std::mem::take(&mut self.message));
     }
 
-    fn poll_next(&mut self, local: &Local, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    fn poll_next(&mut self, lane: &Lane) -> Poll<Result<(), Failure>> {
         loop {
             match self.take_frame() {
                 Ok(Some(true)) => {
-                    local.note(|recorder| recorder.counters.messages_received += 1);
+                    lane.note(|recorder| recorder.counters.messages_received += 1);
                     return Poll::Ready(Ok(()));
                 }
                 Ok(Some(false)) => {}
-                Ok(None) => match self.wire.poll_fill(context) {
+                Ok(None) => match self.wire.poll_fill() {
                     Poll::Ready(Ok(read)) => {
-                        local.note(|recorder| recorder.counters.bytes_received += read as u64);
+                        lane.note(|recorder| recorder.counters.bytes_received += read as u64);
                     }
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                     Poll::Pending => return Poll::Pending,
@@ -228,11 +225,11 @@ impl Socket {
         &mut self,
         code: u16,
         mask: u64,
-        (local, watch): (&Local, &Watch),
+        (lane, watch): (&Lane, &Watch),
     ) -> Result<(), Failure> {
         self.send(Opcode::Close, &code.to_be_bytes(), mask, watch).await?;
         loop {
-            match self.next_fresh(local, watch).await {
+            match self.next_fresh(lane, watch).await {
                 Ok(()) => {}
                 Err(Failure::Closed | Failure::Reset) => return Ok(()),
                 Err(failure) => return Err(failure),
@@ -240,9 +237,9 @@ impl Socket {
         }
     }
 
-    async fn next_fresh(&mut self, local: &Local, watch: &Watch) -> Result<(), Failure> {
+    async fn next_fresh(&mut self, lane: &Lane, watch: &Watch) -> Result<(), Failure> {
         self.backlog.clear();
-        self.next(local, watch).await
+        self.next(lane, watch).await
     }
 }
 

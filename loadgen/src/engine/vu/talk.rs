@@ -24,8 +24,7 @@ impl Vu {
         self.watch.set(start + op.timeout.as_nanos() as u64);
         let mut head = self.text(&op.head);
         let random = [self.scope.random(), self.scope.random()];
-        let context = (&*self.local, &*self.watch);
-        match Socket::connect(&mut head, random, context).await {
+        match Socket::connect(&mut head, random, (&self.local, &self.watch)).await {
             Ok(socket) => {
                 self.sockets[op.socket] = Some(socket);
                 self.local.note(|recorder| {
