@@ -33,7 +33,7 @@ pub(crate) enum Color {
 /// Flags of commands that make a run.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Making {
-    /// Folder for the run, which must not hold one yet [default: ./ebb-runs/<time>-<name>]
+    /// Folder for the run, which must not hold one yet [default: ./ebb-runs/TIME-NAME]
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
     /// Print the summary as one JSON document

@@ -20,5 +20,5 @@ pub struct Generator {
     pub dropped_iterations: u64,
 }
 
-/// The code that says the generator was the bottleneck, in [`Warning::code`].
+/// The code that says the generator was the bottleneck, in the `code` of a warning.
 pub const GENERATOR_SATURATED: &str = "generator_saturated";

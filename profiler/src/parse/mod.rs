@@ -3,7 +3,7 @@
 //! what is wrong with the file. Fetching bytes is left to `source`, names to `symbol`. Pure.
 //!
 //! To add a format: a file with `pub fn read(bytes) -> Result<Profile, ParseError>` and
-//! `pub fn recognises(bytes) -> bool`, and a line in [`FORMATS`].
+//! `pub fn recognises(bytes) -> bool`, and a line in `FORMATS`.
 
 pub mod heap_v2;
 pub mod pprof;
