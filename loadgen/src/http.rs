@@ -1,4 +1,8 @@
-//! HTTP/1.1 from the client's side: replies as bytes, and the client that fetches them.
+//! HTTP/1.1 from the client's side.
+//!
+//! In: prepared requests, bytes as they come. Out: replies with their times. [`reply`] is the pure
+//! part, which knows bytes alone; the client fetches them over a wire. Checks, captures and
+//! counting are left to the virtual user.
 
 pub(crate) mod client;
 pub mod reply;

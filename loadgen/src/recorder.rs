@@ -38,10 +38,13 @@ pub enum Trend {
     Delivery,
     /// Actual start minus intended start.
     LateStart,
+    /// When the generator was ready to start it minus intended start: the part of a late start
+    /// that no target can be the reason of.
+    Pacing,
 }
 
 /// Kinds of trends.
-pub const TRENDS: usize = 9;
+pub const TRENDS: usize = 10;
 
 /// A latency histogram in microseconds.
 #[must_use]

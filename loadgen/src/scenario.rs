@@ -12,6 +12,8 @@ pub(crate) mod step;
 pub mod units;
 pub(crate) mod verify;
 
+pub use crate::threshold::ThresholdText;
+
 use crate::template::Template;
 use ebbtide_record::{Kind, Verdict};
 use serde::Serialize;
@@ -131,19 +133,6 @@ impl Default for MemoryWatch {
             kinds: BTreeMap::new(),
         }
     }
-}
-
-/// A condition on the summary, in k6's grammar.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct ThresholdText {
-    /// Metric with its tags: `http_req_duration{name:login}`.
-    pub metric: String,
-    /// Condition: `p(99) < 250`.
-    pub expression: String,
-    /// The run is stopped once it fails.
-    pub abort_on_fail: bool,
-    /// It is not judged earlier than this.
-    pub delay_abort_eval: Duration,
 }
 
 /// Steps, and who takes them when.

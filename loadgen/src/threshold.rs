@@ -5,9 +5,10 @@
 //! never measured holds, as in k6.
 
 use crate::fault::did_you_mean;
-use crate::scenario::ThresholdText;
 use ebbtide_record::metric::ThresholdResult;
 use ebbtide_record::{Metric, MetricType, Metrics};
+use serde::Serialize;
+use std::time::Duration;
 
 use MetricType::{Counter, Gauge, Rate, Trend};
 
@@ -50,6 +51,19 @@ pub const METRICS: [(&str, MetricType); 36] = [
     ("late_start", Trend),
     ("generator_threads", Gauge),
 ];
+
+/// A condition on the summary, in k6's grammar.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct ThresholdText {
+    /// Metric with its tags: `http_req_duration{name:login}`.
+    pub metric: String,
+    /// Condition: `p(99) < 250`.
+    pub expression: String,
+    /// The run is stopped once it fails.
+    pub abort_on_fail: bool,
+    /// It is not judged earlier than this.
+    pub delay_abort_eval: Duration,
+}
 
 /// Tags with the values asked for.
 pub type Tags = Vec<(String, String)>;

@@ -177,15 +177,16 @@ impl Totals {
 
     fn saturation(&self) -> Option<Warning> {
         let cpu = self.generator_cpu();
-        let late = self.trend(SlotKind::Flow, &[Trend::LateStart]);
+        // Waiting for a free user is the target's doing; being late to look for one is not.
+        let queued = self.recorder.counters.queued > 0;
+        let own = if queued { Trend::Pacing } else { Trend::LateStart };
+        let late = self.trend(SlotKind::Flow, &[own]);
         let late_ms = late.value_at_quantile(0.99) as f64 / 1e3;
-        // Iterations that waited for a free user are the target's doing.
-        let own_lateness = self.recorder.counters.queued == 0;
         let (code, message) = if cpu >= CPU_SATURATED {
             let busy = cpu * 100.0;
             let message = format!("the generator's threads were busy {busy:.0} % of the time");
             (GENERATOR_SATURATED, message)
-        } else if own_lateness && late_ms > LATE_START_MS {
+        } else if late_ms > LATE_START_MS {
             let saturated = late_ms > LATE_START_SATURATED_MS;
             let code = if saturated { GENERATOR_SATURATED } else { "late_starts" };
             (code, format!("1 % of the iterations started {late_ms:.0} ms late or more"))

@@ -46,7 +46,8 @@ async fn replies_of_every_kind_are_read() {
         ("{ head = \"/\", check = { status = \"2xx\" } }", 200),
         ("{ get = \"/json\", check = { json = { \"/list/0/id\" = 7, token = \"t-1\" } } }", 200),
         (
-            "{ post = \"/echo\", json = { a = \"q\\\"${vu}\" }, check = { json = { a = 'q\"0' } } }",
+            "{ post = \"/echo\", json = { a = \"q\\\"${vu}\" }, check = { json = { a = 'q\"0' } \
+             } }",
             200,
         ),
         ("{ post = \"/echo\", form = { a = \"b c\" }, check = { body = \"a=b%20c\" } }", 200),
@@ -74,7 +75,8 @@ async fn failures_are_counted_by_reason() {
         ("{ get = \"/hang\", timeout = \"100ms\" }", "timed out"),
         ("{ get = \"/missing\" }", "status 404"),
         (
-            "{ connect = \"/ws\", as = \"r\" }, { await = { contains = \"never\", within = \"100ms\" } }",
+            "{ connect = \"/ws\", as = \"r\" }, { await = { contains = \"never\", within = \
+             \"100ms\" } }",
             "awaited message not received",
         ),
     ];
@@ -86,12 +88,50 @@ async fn failures_are_counted_by_reason() {
 }
 
 #[tokio::test]
+async fn users_of_one_thread_do_not_disturb_each_other() {
+    let server = TestServer::start();
+    // Those that hang, lose their connection, or fill it are served by the loop that serves the
+    // others, whose requests are plain bytes.
+    let big = format!("{{ post = \"/echo\", body = \"{}\" }}", "x".repeat(3_000_000));
+    let users = "executor = \"constant-vus\"\nvus = 7\nduration = \"600s\"";
+    let text = flow("plain", users, "{ get = \"/\", name = \"plain\" }")
+        + &flow("checked", users, "{ get = \"/json\", check = { status = 200 } }")
+        + &flow("missing", users, "{ get = \"/missing\", check = { status = 200 } }")
+        + &flow("closing", users, "{ get = \"/close\" }")
+        + &flow("hanging", users, "{ get = \"/hang\", timeout = \"100ms\" }")
+        + &flow("big", users, &big);
+    let plan = plan(&server.base, &text);
+    let counts = [
+        ("plain", 7_000),
+        ("checked", 700),
+        ("missing", 70),
+        ("closing", 70),
+        ("hanging", 14),
+        ("big", 14),
+    ];
+    let totals = drive(&plan, counted(0, 1, &counts)).await;
+    let so_far = totals.so_far();
+    let sent: u64 = counts.iter().map(|(_, count)| count).sum();
+    assert_eq!(so_far.metrics["http_reqs"].value("count"), Some(sent as f64));
+    assert_eq!(so_far.metrics["iterations"].value("count"), Some(sent as f64));
+    assert_eq!(server.requests().len() as u64, sent);
+    assert_eq!(so_far.metrics["http_req_duration"].value("count"), Some(sent as f64));
+    let checks = &so_far.metrics["checks"];
+    assert_eq!(checks.value("rate"), Some(700.0 / 770.0));
+    let errors = BTreeMap::from([("status 404".to_owned(), 70), ("timed out".to_owned(), 14)]);
+    assert_eq!(so_far.errors, errors);
+    // A user keeps its connection; one that lost it opens another.
+    assert_eq!(so_far.metrics["http_req_connecting"].value("count"), Some(4.0 * 7.0 + 70.0 + 14.0));
+}
+
+#[tokio::test]
 async fn counts_are_exact_over_users_and_threads() {
     let server = TestServer::start();
     let text = flow("a", CLOSED, "{ get = \"/a/${vu}/${iteration}\", name = \"a\" }")
         + &flow(
             "b",
-            "executor = \"constant-arrival-rate\"\nrate = 2000\nduration = \"1s\"\npre_allocated_vus = 3",
+            "executor = \"constant-arrival-rate\"\nrate = 2000\nduration = \
+             \"1s\"\npre_allocated_vus = 3",
             "{ get = \"/b/${iteration}\", name = \"b\" }",
         )
         + &flow("c", CLOSED, "{ get = \"/c\" }");
@@ -112,7 +152,8 @@ async fn counts_are_exact_over_users_and_threads() {
 #[tokio::test]
 async fn a_replay_sends_the_same_bytes_and_new_input_others() {
     let steps = "{ post = \"/echo\", headers = { x-id = \"${uuid}\" }, query = { n = \"${now}\" }, \
-                 json = { round = \"${round}\", r = \"${random(1,1000000)}\", i = \"${iteration}\" } },\n\
+                 json = { round = \"${round}\", r = \"${random(1,1000000)}\", i = \
+                 \"${iteration}\" } },\n\
                  { connect = \"/ws\", as = \"r\" },\n\
                  { send = { id = \"${uuid}\" }, await = { contains = \"id\" } }";
     let mut seen = Vec::new();
@@ -135,7 +176,8 @@ async fn a_replay_sends_the_same_bytes_and_new_input_others() {
 async fn sockets_echo_ping_and_close() {
     let server = TestServer::start();
     let steps = "{ connect = \"/ws\", as = \"r\" },\n\
-                 { await = { json = { type = \"system\" } }, on = \"r\", capture = { n = \"/id\" } },\n\
+                 { await = { json = { type = \"system\" } }, on = \"r\", capture = { n = \
+                 \"/id\" } },\n\
                  { send = { n = \"${n}\", i = \"${iteration}\" }, on = \"r\", \
                    await = { json = { \"/n\" = \"42\", i = \"${iteration}\" } } },\n\
                  { ping = \"r\" },\n\

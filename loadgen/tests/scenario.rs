@@ -31,7 +31,8 @@ fn bad_scenarios_say_what_is_wrong_where_and_how_to_mend_it() {
         ("sede = 3\n".to_owned(), "x.toml:1: `flow`"),
         (
             flow("executor = \"constant-vu\"\nvus = 1\nduration = \"1s\""),
-            "x.toml:4: `flow.a.executor`: unknown executor `constant-vu` (did you mean `constant-vus`?)",
+            "x.toml:4: `flow.a.executor`: unknown executor `constant-vu` (did you mean \
+             `constant-vus`?)",
         ),
         (
             flow("executor = \"constant-vus\"\nvsu = 1\nduration = \"1s\""),
@@ -48,7 +49,8 @@ fn bad_scenarios_say_what_is_wrong_where_and_how_to_mend_it() {
         ),
         (
             flow("executor = \"constant-vus\"\nvus = 1\nduration = \"1 parsec\""),
-            "x.toml:6: `flow.a.duration`: `1 parsec` is not a duration (write `250ms`, `30s`, `5m`, \
+            "x.toml:6: `flow.a.duration`: `1 parsec` is not a duration (write `250ms`, `30s`, \
+             `5m`, \
              `1h30m` or `0s`)",
         ),
         (
@@ -56,7 +58,8 @@ fn bad_scenarios_say_what_is_wrong_where_and_how_to_mend_it() {
                 "executor = \"constant-arrival-rate\"\nrate = 5\nduration = \"1s\"\n\
                  pre_allocated_vus = 20\nmax_vus = 10",
             ),
-            "x.toml:8: `flow.a.max_vus`: max_vus (10) is below pre_allocated_vus (20) (raise it, or \
+            "x.toml:8: `flow.a.max_vus`: max_vus (10) is below pre_allocated_vus (20) (raise \
+             it, or \
              leave it out)",
         ),
         (
@@ -70,7 +73,8 @@ fn bad_scenarios_say_what_is_wrong_where_and_how_to_mend_it() {
         ),
         (
             with_steps("{ get = \"/\", post = \"/\" }"),
-            "x.toml:8: `flow.a.steps[0]`: the step has several verbs: `get`, `post` (make them steps \
+            "x.toml:8: `flow.a.steps[0]`: the step has several verbs: `get`, `post` (make them \
+             steps \
              each)",
         ),
         (
@@ -83,7 +87,8 @@ fn bad_scenarios_say_what_is_wrong_where_and_how_to_mend_it() {
         ),
         (
             with_steps("{ get = \"/\", check = { status = \"ok\" } }"),
-            "x.toml:8: `flow.a.steps[0].check.status`: `ok` is not a status (write `200` or `\"2xx\"`)",
+            "x.toml:8: `flow.a.steps[0].check.status`: `ok` is not a status (write `200` or \
+             `\"2xx\"`)",
         ),
         (
             with_steps("{ get = \"/${iteraton}\" }"),
@@ -105,7 +110,8 @@ fn bad_scenarios_say_what_is_wrong_where_and_how_to_mend_it() {
         ),
         (
             with_steps("{ send = \"hi\" }"),
-            "x.toml:8: `flow.a.steps[0]`: no socket is open here (add a step `{ connect = \"/ws\" }` \
+            "x.toml:8: `flow.a.steps[0]`: no socket is open here (add a step `{ connect = \
+             \"/ws\" }` \
              before it)",
         ),
         (
@@ -144,11 +150,13 @@ fn bad_scenarios_say_what_is_wrong_where_and_how_to_mend_it() {
         ),
         (
             format!("{}[memory]\nrounds = 9\nmax_rounds = 3\n", with_steps("{ get = \"/\" }")),
-            "x.toml:10: `memory`: `max_rounds` (3) is below `rounds` (9) (raise it, or leave it out)",
+            "x.toml:10: `memory`: `max_rounds` (3) is below `rounds` (9) (raise it, or leave it \
+             out)",
         ),
         (
             format!("{}[memory]\nfail_on = [\"leakin\"]\n", with_steps("{ get = \"/\" }")),
-            "x.toml:11: `memory.fail_on[0]`: unknown word `leakin` (did you mean `leaking`?) (known: \
+            "x.toml:11: `memory.fail_on[0]`: unknown word `leakin` (did you mean `leaking`?) \
+             (known: \
              `leaking`, `growing`, `warming`, `inconclusive`)",
         ),
     ];

@@ -7,6 +7,7 @@
 use super::local::Local;
 use super::vu::Vu;
 use crate::plan::FlowPlan;
+use crate::recorder::Trend;
 use crate::scenario::{Executor, VuPool};
 use crate::schedule::{Schedule, share, vus_at, vus_max};
 use std::cell::{Cell, RefCell};
@@ -184,6 +185,7 @@ async fn pace(
 ) {
     let watch = local.watch(flow);
     let begin = local.flow_start(flow);
+    let slot = local.plan.flows[flow].slot;
     let mut number = local.place as u64;
     while number < total {
         let intended = begin + schedule.nth(number).as_nanos() as u64;
@@ -193,7 +195,11 @@ async fn pace(
         if local.shared.is_over() {
             return;
         }
-        local.note(|recorder| recorder.counters.offered += 1);
+        let late = local.now().saturating_sub(intended);
+        local.note(|recorder| {
+            recorder.counters.offered += 1;
+            recorder.record(slot, Trend::Pacing, late);
+        });
         let arrival = Arrival { number, intended };
         let free = pool.free.borrow_mut().pop_front();
         if let Some(place) = free {
