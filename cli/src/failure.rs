@@ -6,7 +6,7 @@ use ebbtide_loadgen::{EngineError, Faults};
 use ebbtide_profiler::source::SourceError;
 use ebbtide_rounds::RunError;
 use ebbtide_rounds::archive::ArchiveError;
-use ebbtide_rounds::exit::{FAILED, USAGE};
+use ebbtide_rounds::exit::{FAILED, INTERRUPTED, USAGE};
 use ebbtide_rounds::folder::FolderError;
 use ebbtide_rounds::heap::HeapError;
 use std::fmt;
@@ -52,6 +52,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Scenario(faults) => faults.into(),
+            RunError::Interrupted => Self { exit_code: INTERRUPTED, text: error.to_string() },
             error => Self::failed(error),
         }
     }

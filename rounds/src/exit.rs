@@ -29,6 +29,12 @@ pub const INTERRUPTED: i32 = 130;
 const PRECEDENCE: [i32; 8] =
     [INTERRUPTED, USAGE, FAILED, INVALID, LEAK, REGRESSION, THRESHOLD, INCONCLUSIVE];
 
+/// The first in order of precedence of codes that hold; [`FINE`] when none does.
+#[must_use]
+pub fn winner(codes: &[i32]) -> i32 {
+    PRECEDENCE.into_iter().find(|code| codes.contains(code)).unwrap_or(FINE)
+}
+
 /// What decides how a run ends.
 #[derive(Debug, Default)]
 pub struct Ending<'a> {

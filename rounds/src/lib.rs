@@ -23,6 +23,7 @@ pub mod attach;
 
 pub mod archive;
 pub mod session;
+pub mod silence;
 pub mod watch;
 
 pub use control::Control;

@@ -41,11 +41,16 @@ pub struct Outcome {
     pub state: State,
     /// The run's folder.
     pub folder: PathBuf,
+    /// Why the summary is not in it, when it could not be written.
+    pub unwritten: Option<FolderError>,
 }
 
 /// Why there was no run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// A stop was asked for before there was anything to report.
+    #[error("interrupted before the target was ready: nothing was measured")]
+    Interrupted,
     /// The scenario is at fault.
     #[error(transparent)]
     Scenario(#[from] Faults),

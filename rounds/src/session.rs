@@ -15,6 +15,7 @@ use crate::heap::HeapReader;
 use crate::journal::{Journal, unix_ms};
 use crate::observer::{self, Observer, Settled};
 use crate::request::{Outcome, RunError, RunRequest};
+use crate::silence::Silence;
 use crate::target::RunningTarget;
 use ebbtide_loadgen::hlog::HlogWriter;
 use ebbtide_loadgen::scenario::{Executor, Flow, MemoryWatch};
@@ -31,12 +32,16 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How often all metrics are written down while load is driven.
 const METRICS_EVERY: Duration = Duration::from_secs(10);
 /// How long load has to drain before it is cut.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+/// How long errors are still counted once the target has ended.
+const ERRORS_FOR: Duration = Duration::from_secs(1);
+/// How long the end of a process may take to be known after its connections broke.
+const REAPED_WITHIN: Duration = Duration::from_millis(200);
 /// Measured rounds after which a first word is ventured, marked as undecided.
 const PREVIEW_FROM: u32 = 3;
 
@@ -56,12 +61,15 @@ pub async fn run(
     let folder = RunFolder::create(&request.out)?;
     folder.write(folder::SCENARIO, request.scenario_text.as_bytes())?;
     let surroundings = surroundings(&request, &folder);
-    let mut target = RunningTarget::start(&request.scenario.target, &surroundings).await?;
+    let mut target = tokio::select! {
+        started = RunningTarget::start(&request.scenario.target, &surroundings) => started?,
+        () = control.stopped() => return Err(RunError::Interrupted),
+    };
     let result = with_target(&request, control, events, &folder, &mut target).await;
     target.stop().await;
     let (exit_code, state) = result?;
-    folder::write_summary(folder.path(), &state)?;
-    Ok(Outcome { exit_code, state, folder: folder.path().to_owned() })
+    let unwritten = folder::write_summary(folder.path(), &state).err();
+    Ok(Outcome { exit_code, state, folder: folder.path().to_owned(), unwritten })
 }
 
 /// Stands for the address of a target that is not started yet.
@@ -76,7 +84,10 @@ async fn with_target(
 ) -> Result<(i32, State), RunError> {
     let plan = Arc::new(Plan::resolve(&request.scenario, &target.base)?);
     folder.write(folder::PLAN, &serde_json::to_vec_pretty(&*plan).unwrap_or_default())?;
-    let source = attach(&request.scenario, target).await?;
+    let source = tokio::select! {
+        source = attach(&request.scenario, target) => source?,
+        () = control.stopped() => return Err(RunError::Interrupted),
+    };
     let hlog_path = folder.path().join(folder::HISTOGRAMS);
     let unwritable = |source| FolderError::Unwritable { path: hlog_path.clone(), source };
     let hlog = File::create(&hlog_path)
@@ -244,6 +255,7 @@ impl Session<'_> {
         let settled = tokio::select! {
             settled = rest => settled,
             () = self.control.stopped() => return Ok(None),
+            () = self.target.gone() => return Ok(None),
         };
         observation.settled_ms = settled.settled_ms;
         observation.unsettled = settled.unsettled;
@@ -260,6 +272,8 @@ impl Session<'_> {
         let mut told = Instant::now();
         let mut cut: Option<Instant> = None;
         let mut aborted = false;
+        let mut silence = Silence::default();
+        let mut lost = None;
         loop {
             let stopping = cut.is_some();
             tokio::select! {
@@ -271,6 +285,10 @@ impl Session<'_> {
                 () = self.control.stopped(), if !stopping => {
                     stopper.drain();
                     cut = Some(Instant::now() + DRAIN_WITHIN);
+                }
+                () = self.target.gone(), if !stopping => {
+                    // What fails until then is counted by its reason.
+                    cut = Some(Instant::now() + ERRORS_FOR);
                 }
                 () = until(cut), if stopping && !aborted => {
                     aborted = true;
@@ -284,6 +302,10 @@ impl Session<'_> {
                     // The log of latencies is for other tools: its loss ends nothing.
                     if let Err(error) = self.hlog.write(engine.histograms(), start) {
                         self.journal.missed("histograms", error.to_string()).await?;
+                    }
+                    if lost.is_none() && let Some(why) = silence.after(&interval) {
+                        lost = Some(why);
+                        stopper.abort();
                     }
                     self.journal.note(Body::Interval(Box::new(interval))).await?;
                     if engine.is_draining() && mark.phase == Phase::Load {
@@ -303,7 +325,7 @@ impl Session<'_> {
         let measured = engine.finish().await;
         self.totals.merge(&measured);
         self.operations = self.totals.operations();
-        self.failure = measured.target_lost();
+        self.failure = measured.target_lost().or(lost);
         self.journal.note(Body::Metrics(self.totals.so_far())).await?;
         for warning in self.totals.warnings() {
             self.journal.warn(warning).await?;
@@ -333,9 +355,16 @@ impl Session<'_> {
         observation: &mut Observation,
         settled: Option<Settled>,
     ) -> Result<(), RunError> {
-        let captured = match self.capture.take(source, settled.is_some()).await {
+        let taken = tokio::select! {
+            taken = self.capture.take(source, settled.is_some()) => taken,
+            () = self.control.stopped() => return Ok(()),
+            () = self.target.gone() => return Ok(()),
+        };
+        let captured = match taken {
             Ok(captured) => captured,
             Err(error) => {
+                // A connection breaks a moment before the kernel says that its owner has ended.
+                let _ = timeout(REAPED_WITHIN, self.target.gone()).await;
                 self.failure = self.failure.take().or_else(|| Some(error.to_string()));
                 self.journal.missed("snapshot", error.to_string()).await?;
                 return Ok(());
@@ -387,6 +416,10 @@ impl Session<'_> {
         self.is_over();
         let mut so_far = self.totals.so_far();
         let failed = self.judge_thresholds(&mut so_far.metrics);
+        // A full disk must not keep the end from being told: the state has it in any case.
+        if let Err(error) = self.journal.note(Body::Metrics(so_far)).await {
+            self.failure.get_or_insert(error.to_string());
+        }
         let interrupted = self.control.is_stopped();
         let state = self.journal.state();
         let watch = self.request.scenario.memory.as_ref();
@@ -407,10 +440,8 @@ impl Session<'_> {
             partial: interrupted || self.failure.is_some(),
             reason: self.failure.clone().unwrap_or_default(),
         };
-        // A full disk must not keep the end from being told: the state has it in any case.
-        let told = self.journal.note(Body::Metrics(so_far)).await;
-        let ended = self.journal.note(Body::RunEnded(ended)).await;
-        told.and(ended)?;
+        // When the disk is full, the line before has said so in all likelihood.
+        let _ = self.journal.note(Body::RunEnded(ended)).await;
         Ok((codes[0], self.journal.into_state()))
     }
 

@@ -5,8 +5,12 @@
 //! A started target never outlives the run: it is told to end, then made to, and should the run
 //! itself be killed, the kernel tells it.
 
+use crate::folder::TARGET_LOG;
 use ebbtide_loadgen::scenario::Target;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
+    pidfd_send_signal, waitid,
+};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -174,8 +178,17 @@ impl RunningTarget {
         let status = self.ended()?;
         Some(match status.signal() {
             Some(signal) => format!("the target was killed by signal {signal}"),
-            None => format!("the target ended with {status}"),
+            None => format!("the target ended by itself ({status}): see `{TARGET_LOG}`"),
         })
+    }
+
+    /// Waits until it has ended. Never returns for a target of others.
+    pub async fn gone(&self) {
+        let Some(child) = &self.child else { return std::future::pending().await };
+        // Fails when the thread that waits for it is gone, and then nobody can tell.
+        if child.ended.clone().wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Tells it to end, then makes it. Does nothing for a target of others.
@@ -275,6 +288,9 @@ async fn spawn(
         // Opened before anyone can reap the child, so it can mean no other process.
         let handle = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from);
         let _ = started.send(handle.map(|pidfd| (id, pidfd)));
+        // What it started itself ends with it. Not reaped before, so its group can mean no other.
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let _ = kill_process_group(pid, Signal::KILL);
         let _ = end.send(Some(child.wait().unwrap_or_default()));
     })?;
     let (pid, pidfd) = start.await.map_err(io::Error::other)??;

@@ -80,7 +80,10 @@ pub async fn watch(
             break;
         }
         if due || control.take_snapshot_wish() {
-            watched.take(&request, &mut journal).await?;
+            tokio::select! {
+                taken = watched.take(&request, &mut journal) => taken?,
+                () = control.stopped() => {}
+            }
         }
     }
     journal.note(Body::RunEnded(RunEnded { reason, ..RunEnded::default() })).await?;

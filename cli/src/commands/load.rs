@@ -18,6 +18,7 @@ use ebbtide_record::{MemoryVerdict, State};
 use ebbtide_rounds::exit::Ending;
 use ebbtide_rounds::folder::{self, RunFolder};
 use ebbtide_rounds::journal::{Journal, unix_ms};
+use ebbtide_rounds::silence::Silence;
 use ebbtide_rounds::{Control, RunError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -153,6 +154,8 @@ impl Load {
         journal.note(Body::Phase(start)).await?;
         let stopper = engine.stopper();
         let (mut draining, mut cut) = (false, false);
+        let mut silence = Silence::default();
+        let mut lost = None;
         let mut told = Instant::now();
         loop {
             tokio::select! {
@@ -167,6 +170,10 @@ impl Load {
                 }
                 interval = engine.next() => {
                     let Some(interval) = interval else { break };
+                    if lost.is_none() && let Some(why) = silence.after(&interval) {
+                        lost = Some(why);
+                        stopper.abort();
+                    }
                     journal.note(Body::Interval(Box::new(interval))).await?;
                     if told.elapsed() >= METRICS_EVERY {
                         told = Instant::now();
@@ -180,16 +187,18 @@ impl Load {
         for warning in totals.warnings() {
             journal.warn(warning).await?;
         }
-        let lost = totals.target_lost().or_else(|| all_failed(journal.state()));
+        let interrupted = control.is_stopped();
+        let lost = totals.target_lost().or(lost).or_else(|| all_failed(journal.state()));
+        let lost = lost.or_else(|| (!interrupted).then(|| nothing_done(journal.state())).flatten());
         let ending = Ending {
-            interrupted: control.is_stopped(),
+            interrupted,
             failed: lost.is_some(),
             memory: None::<&MemoryVerdict>,
             ..Ending::default()
         };
         let codes = ending.codes();
         let code = codes[0];
-        let partial = control.is_stopped() || lost.is_some();
+        let partial = interrupted || lost.is_some();
         let reason = lost.unwrap_or_default();
         let ended = RunEnded { exit_code: code, exit_codes: codes, partial, reason };
         journal.note(Body::RunEnded(ended)).await?;
@@ -218,6 +227,14 @@ fn all_failed(state: &State) -> Option<String> {
     let (reason, count) = state.errors.iter().max_by_key(|(_, count)| **count)?;
     (totals.requests > 0 && totals.failed >= totals.requests)
         .then(|| format!("no exchange succeeded: {reason} ({count} times)"))
+}
+
+/// No exchange came to its end, well or badly.
+fn nothing_done(state: &State) -> Option<String> {
+    (state.totals.requests == 0 && state.totals.messages_sent == 0).then(|| {
+        "no exchange ended in that time: give more `--duration`, or fewer `--connections`"
+            .to_owned()
+    })
 }
 
 /// A header as it is typed.

@@ -11,7 +11,7 @@ use crate::tui::Purpose;
 use crate::{folder_name, interrupt, permission, reach};
 use clap::Args;
 use ebbtide_loadgen::{Plan, Scenario};
-use ebbtide_rounds::{Control, Outcome, RunRequest, folder};
+use ebbtide_rounds::{Control, Outcome, RunRequest, exit, folder};
 use std::path::{Path, PathBuf};
 
 /// The arguments of `ebb run`.
@@ -103,11 +103,19 @@ pub(crate) async fn drive(
     let follow = Follow { output, screen, purpose };
     let run = ebbtide_rounds::run(request, control.clone(), sender);
     let (outcome, followed) = tokio::join!(run, follow.until_end(events, control));
-    let outcome = outcome?;
+    let mut outcome = outcome?;
     if let Err(failure) = followed {
         output.say(&format!("the screen was lost: {failure}"));
     }
-    write_report(&outcome.folder, &outcome.state)?;
+    let written = match outcome.unwritten.take() {
+        None => write_report(&outcome.folder, &outcome.state),
+        Some(error) => Err(error.into()),
+    };
+    // What was measured is told all the same.
+    if let Err(failure) = written {
+        output.say(&format!("ebb: {failure}"));
+        outcome.exit_code = exit::winner(&[outcome.exit_code, exit::FAILED]);
+    }
     output.say(&format!("the run is kept in {}", output::shown(&outcome.folder)));
     Ok(outcome)
 }

@@ -23,6 +23,9 @@ use tokio::sync::mpsc::Sender;
 /// How often the log of a run that goes on is looked at.
 const LOG_EVERY: Duration = Duration::from_millis(200);
 
+/// Snapshots more often than that would be most of what the process does.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+
 /// The arguments of `ebb watch`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -64,9 +67,16 @@ impl Watch {
         let source = target(&self.target)?;
         let every = match self.every.as_str() {
             "off" => None,
-            text => Some(units::duration(text).map_err(Failure::usage)?),
+            text => Some(interval(text)?),
         };
         let rules = SiteRules { own: self.own.clone(), ..SiteRules::default() };
+        if !source.has_heap() {
+            output.say(&format!(
+                "`{}` has no probe and no heap profile: only what the system says of its memory \
+                 is shown",
+                self.target
+            ));
+        }
         let purpose = Purpose { snapshots: source.has_heap(), owns_run: false };
         let request = WatchRequest {
             source,
@@ -107,6 +117,18 @@ impl Watch {
         })?;
         Ok(exit::FINE)
     }
+}
+
+/// Time between two snapshots; none at all would leave the process no time for its own work.
+fn interval(text: &str) -> Result<Duration, Failure> {
+    let every = units::duration(text).map_err(Failure::usage)?;
+    if every < EVERY_MIN {
+        return Err(Failure::usage(format!(
+            "`--every {text}` is too short: write `{} s` or more, or `off`",
+            EVERY_MIN.as_secs()
+        )));
+    }
+    Ok(every)
 }
 
 /// Tells what stands in a log, and what is added to it. The log is read again from its start

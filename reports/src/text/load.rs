@@ -6,6 +6,7 @@ use super::table::{Cell, Paint, Table, clean, wrapped};
 use super::{Style, mark};
 use crate::figures;
 use crate::finding;
+use ebbtide_record::event::Missed;
 use ebbtide_record::{Metric, MetricType, State};
 use std::fmt::Write as _;
 
@@ -256,12 +257,16 @@ pub(super) fn warnings(state: &State, style: Style<'_>) -> String {
             }
         }
     }
-    if let (Some(last), missed) = (state.missed.last(), state.missed.len()) {
+    // What ended the run is said at the end.
+    let ended = state.ended.as_ref().map_or("", |ended| ended.reason.as_str());
+    let mut missed: Vec<&Missed> = state.missed.iter().map(|at| &at.value).collect();
+    missed.retain(|missed| ended.is_empty() || missed.reason != ended);
+    if let (Some(last), missed) = (missed.last(), missed.len()) {
         let words = format!(
             "{} missed, the last {}: {}",
             if missed == 1 { "1 observation".to_owned() } else { format!("{missed} observations") },
-            last.value.what,
-            last.value.reason
+            last.what,
+            last.reason
         );
         for (place, line) in wrapped(&clean(&words), room).iter().enumerate() {
             let sign = if place == 0 { style.paint(Paint::Doubt, "!") } else { " ".to_owned() };
