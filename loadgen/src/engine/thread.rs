@@ -12,6 +12,7 @@ use crate::recorder::Recorder;
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -63,12 +64,17 @@ pub(crate) fn run(
         executor::start(&local, flow);
     }
     let mut keeper = Keeper::new(&local);
-    let ended = local.reactor.run(|now| {
-        keeper.look(&local, now, &reports);
-        now + SWEEP.as_nanos() as u64
-    });
-    if let Err(error) = ended {
-        shared.fail(error.to_string());
+    // A user that panicked has said why on its own; the owner must learn that there is no load.
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        local.reactor.run(|now| {
+            keeper.look(&local, now, &reports);
+            now + SWEEP.as_nanos() as u64
+        })
+    }));
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => shared.fail(error.to_string()),
+        Err(_) => shared.fail("a virtual user panicked".to_owned()),
     }
     // An owner that is gone needs no report.
     let _ = reports.blocking_send(keeper.report(&local, true));

@@ -54,6 +54,8 @@ pub(crate) struct Reactor {
     current: Cell<usize>,
     breaths: Cell<u32>,
     woken: Arc<Mutex<Vec<usize>>>,
+    /// Those that have their turn now.
+    turn: Cell<Vec<usize>>,
     moments: RefCell<BinaryHeap<Reverse<(u64, usize)>>>,
     /// The earliest of the moments.
     next: Cell<u64>,
@@ -122,6 +124,7 @@ impl Reactor {
             current: Cell::new(0),
             breaths: Cell::new(0),
             woken: Arc::default(),
+            turn: Cell::default(),
             moments: RefCell::default(),
             next: Cell::new(NEVER),
             sources: RefCell::default(),
@@ -212,16 +215,13 @@ impl Reactor {
 
     /// Polls the tasks that were woken; those woken meanwhile come next time.
     fn poll_woken(&self) {
-        let woken = {
-            let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-            if woken.is_empty() {
-                return;
-            }
-            std::mem::take(&mut *woken)
-        };
-        for task in woken {
+        // Two lists change places, so that neither is allocated anew.
+        let mut turn = self.turn.take();
+        std::mem::swap(&mut turn, &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in turn.drain(..) {
             self.poll(task);
         }
+        self.turn.set(turn);
     }
 
     /// Polls the tasks whose moment has come.
