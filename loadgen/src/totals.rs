@@ -341,3 +341,36 @@ fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
         max: histogram.max() as f64 / 1e3,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Quick;
+
+    #[test]
+    fn a_generator_that_is_late_itself_is_told_from_a_target_that_is_slow() {
+        let url = "http://127.0.0.1:1/".to_owned();
+        let quick = Quick { url, rate: Some(100.0), ..Quick::default() };
+        let plan = Plan::quick(&quick).expect("a plan");
+        let slot = plan.flows[0].slot;
+        // Milliseconds: the generator's own part, the whole; arrivals that waited for a user.
+        for (own, late, queued, code) in [
+            (0, 0, 0, None),
+            (0, 50, 0, Some("late_starts")),
+            (0, 500, 0, Some(GENERATOR_SATURATED)),
+            (0, 500, 9, None),
+            (50, 500, 9, Some("late_starts")),
+            (500, 500, 9, Some(GENERATOR_SATURATED)),
+        ] {
+            let mut recorder = Recorder::new(plan.slots.len(), plan.checks.len());
+            recorder.counters.queued = queued;
+            recorder.record(slot, Trend::Pacing, own * 1_000_000);
+            recorder.record(slot, Trend::LateStart, late * 1_000_000);
+            let mut totals = Totals::new(&plan, 1);
+            totals.add(0, &recorder, (2_000_000_000, 1_000_000));
+            let codes: Vec<String> =
+                totals.warnings().into_iter().map(|warning| warning.code).collect();
+            assert_eq!(codes.first().map(String::as_str), code, "{own} {late} {queued}");
+        }
+    }
+}
