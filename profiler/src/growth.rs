@@ -3,7 +3,7 @@
 //! series and the operations of each round. Out: [`Growth`]. Pure; gives no verdict.
 
 use crate::series::{Column, Point};
-use crate::trend::{self, Slope, TERMS_MAX};
+use crate::trend::{self, Noise, Slope, TERMS_MAX};
 use ebbtide_record::event::RoundKind;
 use std::collections::BTreeMap;
 
@@ -14,8 +14,10 @@ pub struct Operations {
     pub name: String,
     /// All their names.
     pub members: Vec<String>,
-    /// How often the first of them was done in each measured round.
+    /// How often the first of them was done in each measured round; all of them when pooled.
     pub counts: Vec<f64>,
+    /// They can be told apart, and stand here as well for what any of them causes.
+    pub pooled: bool,
 }
 
 impl Operations {
@@ -35,13 +37,18 @@ pub struct Growth {
     pub slope: Slope,
     /// The same for each of the operations on its own, in their order.
     pub by_operation: Vec<Slope>,
-    /// How much worse the next best operation explains it, as a difference of chi squared;
-    /// `None` when there is only one.
-    pub margin: Option<f64>,
+    /// How much worse each of the operations explains it, as a difference of chi squared; 0 for
+    /// the best.
+    pub margins: Vec<f64>,
     /// Growth in the first and in the second half of the rounds.
     pub halves: Option<(Slope, Slope)>,
+    /// Growth in the second half, by those rounds alone: what the first half did, evenly or not,
+    /// says nothing of its error.
+    pub late: Option<Slope>,
     /// Growth on new and on replayed input.
     pub by_novelty: Option<(Slope, Slope)>,
+    /// It surely slows down, and a warm-up that dies away explains all of it.
+    pub subsides: bool,
 }
 
 /// Two counts go together when they differ by no more than this share in any round.
@@ -69,15 +76,32 @@ pub fn group(measured: &[Point]) -> Vec<Operations> {
                 name: String::new(),
                 members: vec![name.to_owned()],
                 counts: row,
+                pooled: false,
             }),
         }
     }
     groups.sort_by(|a, b| b.total().total_cmp(&a.total()));
     groups.truncate((measured.len() / 2).clamp(1, TERMS_MAX));
+    groups.extend(pool(&groups));
     for group in &mut groups {
         group.name = joined(&group.members);
     }
     groups
+}
+
+/// All requests as one, for what each of them causes alike. Connections are of another nature
+/// than what is sent over them, and are left out.
+fn pool(groups: &[Operations]) -> Option<Operations> {
+    let requests: Vec<&Operations> =
+        groups.iter().filter(|group| group.members.iter().all(|name| weight(name) == 1)).collect();
+    let rounds = requests.first().filter(|_| requests.len() > 1)?.counts.len();
+    let counts = |round: usize| requests.iter().map(|group| group.counts[round]).sum();
+    Some(Operations {
+        name: String::new(),
+        members: requests.iter().flat_map(|group| group.members.iter().cloned()).collect(),
+        counts: (0..rounds).map(counts).collect(),
+        pooled: true,
+    })
 }
 
 /// What brings something to a server comes before what only follows from it.
@@ -121,9 +145,8 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
     let mut order: Vec<usize> = (0..fits.len()).collect();
     order.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     let with = *order.first()?;
-    let margin = order
-        .get(1)
-        .map(|next| (rank(next) - rank(&with)) / (fits[with].chi2 / fits[with].df).max(1.0));
+    let unit = (fits[with].chi2 / fits[with].df).max(1.0);
+    let margins = (0..fits.len()).map(|index| (rank(&index) - fits[with].chi2) / unit).collect();
     let counts = &operations[with].counts;
     let split = |first: &dyn Fn(usize) -> bool| -> Option<(Slope, Slope)> {
         let part = |wanted: bool| -> Vec<f64> {
@@ -138,8 +161,53 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
         with,
         slope: fits[with].terms[0],
         by_operation: fits.iter().map(|fit| fit.terms[0]).collect(),
-        margin,
+        margins,
         halves: split(&|round| round < half),
+        late: trend::fit(&increments[half..], &[counts[half..].to_vec()], &column.noise.from(half))
+            .map(|fit| fit.terms[0]),
         by_novelty: split(&|round| kinds.get(round) != Some(&RoundKind::Replay)),
+        subsides: subsides(&increments, counts, &column.noise, fits[with].chi2),
     })
+}
+
+/// Time constants of a warm-up that are tried, in rounds. One much longer than half of a run
+/// looks like a leak, whatever is tried.
+const WARM_UPS: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
+/// Chi squared by which a warm-up must explain growth better than an even rate for it to be
+/// slowing down (0.5 % for one parameter, the most that the choice of time constants adds).
+const SLOWING_SURE: f64 = 7.9;
+/// Chi squared by which a time constant may be worse than the best and still be believed (5 %).
+const BELIEVED: f64 = 3.84;
+/// Confidence with which growth must outlast the warm-up.
+const LASTING_CONFIDENCE: f64 = 0.95;
+
+/// Whether growth dies away and nothing surely lasts: of all warm-ups that explain it nearly as
+/// well as the best, one leaves no growth beside it.
+fn subsides(increments: &[f64], counts: &[f64], noise: &Noise, even: f64) -> bool {
+    let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
+    let mut done = 0.0;
+    let passed: Vec<f64> = counts
+        .iter()
+        .map(|count| {
+            done += count;
+            (done - count / 2.0) / mean
+        })
+        .collect();
+    let fits: Vec<_> = WARM_UPS
+        .iter()
+        .filter(|constant| **constant <= counts.len() as f64 / 2.0)
+        .filter_map(|constant| {
+            let fading =
+                counts.iter().zip(&passed).map(|(n, at)| n * (-at / constant).exp()).collect();
+            trend::fit(increments, &[counts.to_vec(), fading], noise)
+        })
+        .collect();
+    let Some(best) = fits.iter().min_by(|a, b| a.chi2.total_cmp(&b.chi2)) else { return false };
+    let unit = (best.chi2 / best.df).max(1.0);
+    if best.terms[1].value <= 0.0 || even - best.chi2 < SLOWING_SURE * unit {
+        return false;
+    }
+    fits.iter()
+        .filter(|fit| fit.chi2 - best.chi2 <= BELIEVED * unit)
+        .any(|fit| fit.terms[0].lower(LASTING_CONFIDENCE) <= 0.0)
 }

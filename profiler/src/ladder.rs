@@ -6,7 +6,7 @@ use crate::growth::{Growth, Operations};
 use crate::rules::{Limit, Rules};
 use crate::series::{Series, SiteColumns, SiteTrack};
 use crate::tally::Tally;
-use crate::trend::quantile;
+use crate::trend::{Slope, quantile};
 use ebbtide_record::Verdict;
 use ebbtide_record::event::RoundKind;
 use statrs::distribution::{ContinuousCDF, Gamma};
@@ -23,6 +23,10 @@ const LATE_SHARE: f64 = 0.7;
 const CONTAINER_STEPS: usize = 2;
 /// How much larger a container must have become for it to be another one.
 const CONTAINER_STEP: f64 = 1.2;
+
+/// Times the work done when it last stepped up after which a container that doubles and is filled
+/// evenly must have stepped again.
+const OVERDUE: f64 = 2.2;
 
 /// Chi squared by which one operation must explain growth better than the next to be named
 /// without a doubt (a likelihood ratio of 1 to 20).
@@ -59,7 +63,8 @@ impl Court<'_> {
         let Limit { interest, proof: limit } = self.limits[growth.with];
         let sure = candidate.p_adjusted <= self.alpha && growth.slope.value > 0.0;
         if sure && growth.slope.value > interest {
-            return self.word_for_growth(growth, limit, reasons);
+            let over = |late: &Slope| self.is_over(growth.with, late);
+            return self.word_for_growth(growth, &over, reasons);
         }
         let (_, (_, high)) = self.interval(candidate);
         let ruled_out = high <= limit
@@ -71,6 +76,13 @@ impl Court<'_> {
         if ruled_out {
             return (Verdict::Steady, false);
         }
+        if let (Some((early, _)), Some(late)) = (growth.halves, growth.late)
+            && early.lower(CONFIDENCE) > 0.0
+            && self.is_over(growth.with, &late)
+        {
+            reasons.push(no_longer(&early));
+            return (Verdict::Warming, false);
+        }
         reasons.push(format!(
             "growth is not sure, and up to {high:.0} bytes per {} cannot be ruled out (limit \
              {limit:.0}): more rounds, more operations per round or a smaller sample interval \
@@ -80,10 +92,16 @@ impl Court<'_> {
         (Verdict::Inconclusive, true)
     }
 
+    /// Growth above the limit of any operation is ruled out by this slope per operation `with`.
+    fn is_over(&self, with: usize, late: &Slope) -> bool {
+        let most = late.interval(CONFIDENCE).1 * self.operations[with].total();
+        self.operations.iter().zip(&self.limits).all(|(group, l)| most <= l.proof * group.total())
+    }
+
     pub(crate) fn word_for_growth(
         &self,
         growth: &Growth,
-        limit: f64,
+        over: &dyn Fn(&Slope) -> bool,
         reasons: &mut Vec<String>,
     ) -> (Verdict, bool) {
         let replayed = growth.by_novelty.filter(|_| self.kinds.contains(&RoundKind::Replay));
@@ -103,15 +121,20 @@ impl Court<'_> {
             return (Verdict::Growing, !bounded);
         }
         if let Some((early, late)) = growth.halves {
+            if late.lower(CONFIDENCE) <= 0.0 && growth.late.is_some_and(|late| over(&late)) {
+                reasons.push(no_longer(&early));
+                return (Verdict::Warming, false);
+            }
+            if growth.subsides {
+                reasons.push(format!(
+                    "it is slowing down, and a warm-up explains it: {:.1} bytes per operation in \
+                     the first half of the rounds, {:.1} in the second; more rounds would tell \
+                     whether it stops",
+                    early.value, late.value
+                ));
+                return (Verdict::Inconclusive, true);
+            }
             if late.lower(CONFIDENCE) <= 0.0 {
-                if late.upper(CONFIDENCE) <= limit {
-                    reasons.push(format!(
-                        "it grew by {:.0} bytes per operation in the first half of the rounds and \
-                         no longer does",
-                        early.value
-                    ));
-                    return (Verdict::Warming, false);
-                }
                 reasons.push("growth in the second half of the rounds is not sure".to_owned());
                 return (Verdict::Growing, true);
             }
@@ -138,41 +161,49 @@ impl Court<'_> {
     }
 
     /// Containers that are replaced by larger ones again and again are a finding even when
-    /// nothing else at the site grows; once is a reason to look longer.
+    /// nothing else at the site grows. One that doubles keeps pace with even growth while it
+    /// steps before the work since the start has doubled; when that passes without a step, it
+    /// has stopped. Returns what its contents grew by per operation when that is the finding.
     pub(crate) fn weigh_containers(
         &self,
         candidate: &Candidate<'_>,
         word: &mut Verdict,
         undecided: &mut bool,
         reasons: &mut Vec<String>,
-    ) {
+    ) -> Option<(f64, (f64, f64))> {
         let levels = &candidate.columns.containers;
-        let (Some(first), Some(last)) = (levels.first(), levels.last()) else { return };
+        let (first, last) = (*levels.first()?, *levels.last()?);
         let grown = last - first;
-        let steps = levels.windows(2).filter(|pair| pair[1] > pair[0] * CONTAINER_STEP).count();
-        if grown <= 0.0 || steps == 0 {
-            return;
-        }
+        let larger = |at: usize| levels[at] > levels[at - 1] * CONTAINER_STEP;
+        let steps: Vec<usize> = (1..levels.len()).filter(|at| larger(*at)).collect();
+        let latest = *steps.last().filter(|_| grown > 0.0)?;
         reasons.push(format!(
-            "its container was replaced by a larger one {steps} times, from {first:.0} to \
-             {last:.0} bytes, which is not part of the growth per operation"
+            "its container was replaced by a larger one {} times, from {first:.0} to \
+             {last:.0} bytes, which is not part of the growth per operation",
+            steps.len()
         ));
         let growth = &candidate.growth;
-        let per_operation = grown / self.operations[growth.with].total().max(1.0);
+        let total = self.operations[growth.with].total().max(1.0);
         let quiet = matches!(word, Verdict::Steady | Verdict::Warming);
-        if !quiet || per_operation <= self.limits[growth.with].proof {
-            return;
+        if !quiet || grown / total <= self.limits[growth.with].proof {
+            return None;
         }
-        let late = &levels[levels.len() / 2..];
-        let goes_on = late.windows(2).any(|pair| pair[1] > pair[0] * CONTAINER_STEP);
-        *undecided = goes_on;
-        *word = if goes_on && steps >= CONTAINER_STEPS {
-            Verdict::Growing
-        } else if goes_on {
-            Verdict::Inconclusive
-        } else {
-            Verdict::Warming
-        };
+        let work = self.series.work_done();
+        let (Some(before), Some(now)) = (work.first(), work.last()) else { return None };
+        if *now >= work[latest] * OVERDUE {
+            *word = Verdict::Warming;
+            return None;
+        }
+        *undecided = true;
+        let due = (now / before.max(1.0)).log2().floor().exp2();
+        if steps.len() < CONTAINER_STEPS || last < first * due {
+            *word = Verdict::Inconclusive;
+            return None;
+        }
+        *word = Verdict::Growing;
+        // A container that doubles is between half and wholly full.
+        let bounds = ((last / 2.0 - first).max(0.0) / total, (last - first / 2.0) / total);
+        Some((grown / total, bounds))
     }
 
     /// What the user knows: that a site is bounded, or that nobody counts the work.
@@ -225,14 +256,15 @@ impl Court<'_> {
                 tally.line
             ));
         }
-        if growth.margin.is_some_and(|margin| margin < MARGIN_SURE) {
-            let others: Vec<&str> = self
-                .operations
-                .iter()
-                .enumerate()
-                .filter(|(index, _)| *index != growth.with)
-                .map(|(_, group)| group.name.as_str())
-                .collect();
+        let others: Vec<&str> = self
+            .operations
+            .iter()
+            .zip(&growth.margins)
+            .enumerate()
+            .filter(|(index, (_, margin))| *index != growth.with && **margin < MARGIN_SURE)
+            .map(|(_, (group, _))| group.name.as_str())
+            .collect();
+        if !others.is_empty() {
             reasons.push(format!(
                 "which operation does it is not sure: {} would explain it nearly as well",
                 others.join(" or ")
@@ -256,4 +288,11 @@ impl Court<'_> {
         }
         (slope.value, slope.interval(CONFIDENCE))
     }
+}
+
+fn no_longer(early: &Slope) -> String {
+    format!(
+        "it grew by {:.0} bytes per operation in the first half of the rounds and no longer does",
+        early.value
+    )
 }

@@ -178,6 +178,19 @@ impl Series {
         self.points.get(self.baseline() + 1..).unwrap_or_default()
     }
 
+    /// Operations of all names done since the series began, at each observation from the
+    /// baseline on.
+    #[must_use]
+    pub fn work_done(&self) -> Vec<f64> {
+        let mut done = 0.0;
+        let all = self.points.iter().map(|point| {
+            done += point.observation.operations.values().sum::<u64>() as f64;
+            done
+        });
+        let all: Vec<f64> = all.collect();
+        all.get(self.baseline()..).unwrap_or_default().to_vec()
+    }
+
     /// Live bytes of a site at each observation, warm-up included, containers included.
     #[must_use]
     pub fn levels(&self, site: &SiteTrack) -> Vec<f64> {

@@ -29,7 +29,7 @@ pub struct Tally {
 }
 
 /// Less than this share of an object per operation is no growth worth a word.
-const SHARE_MIN: f64 = 0.005;
+pub(crate) const SHARE_MIN: f64 = 0.005;
 /// Chance at which a count is taken to grow. Counts are exact, so little is asked of it: it
 /// gives names to what the heap shows, and needs the same ladder as the heap to stand alone.
 const ALPHA: f64 = 0.001;

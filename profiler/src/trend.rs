@@ -27,6 +27,18 @@ pub struct Noise {
     pub floor: f64,
 }
 
+impl Noise {
+    /// The same for the increments from the given one on.
+    #[must_use]
+    pub fn from(&self, increment: usize) -> Self {
+        Self {
+            steps: self.steps.get(increment..).unwrap_or_default().to_vec(),
+            levels: self.levels.get(increment..).unwrap_or_default().to_vec(),
+            ..*self
+        }
+    }
+}
+
 /// A fitted regression.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {

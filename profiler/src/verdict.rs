@@ -11,7 +11,7 @@ use crate::ladder::{CONFIDENCE, Candidate, Court};
 use crate::rules::{ALPHA_SPENT, look};
 pub use crate::rules::{LOOKS, Rules};
 use crate::series::Series;
-use crate::tally::{self, Tally};
+use crate::tally::{self, SHARE_MIN, Tally};
 use crate::trend::{Slope, quantile};
 use ebbtide_record::event::RoundKind;
 use ebbtide_record::verdict::{RoundPoint, SITES_MAX, SiteVerdict};
@@ -138,10 +138,10 @@ impl Court<'_> {
         let growth = &candidate.growth;
         let mut reasons = Vec::new();
         let (mut word, mut undecided) = self.word(candidate, &mut reasons);
-        self.weigh_containers(candidate, &mut word, &mut undecided, &mut reasons);
+        let contents = self.weigh_containers(candidate, &mut word, &mut undecided, &mut reasons);
         self.weigh_knowledge(candidate, &mut word, &mut undecided, &mut reasons);
         self.add_reasons(candidate, word, &mut reasons);
-        let (value, (low, high)) = self.interval(candidate);
+        let (value, (low, high)) = contents.unwrap_or_else(|| self.interval(candidate));
         let operation = self.operations[growth.with].name.clone();
         let objects = candidate.objects.as_ref().map(|objects| {
             let slope = objects.by_operation[growth.with];
@@ -194,7 +194,8 @@ impl Court<'_> {
             tally.kind.words(),
             self.operations[tally.growth.with].name
         )];
-        let (verdict, undecided) = self.word_for_growth(&tally.growth, 0.0, &mut reasons);
+        let over = |late: &Slope| late.interval(CONFIDENCE).1 <= SHARE_MIN;
+        let (verdict, undecided) = self.word_for_growth(&tally.growth, &over, &mut reasons);
         let operation = &self.operations[tally.growth.with].name;
         let slope = &tally.growth.slope;
         let site = SiteVerdict {
@@ -231,10 +232,11 @@ impl Court<'_> {
         verdict.undecided = sites.iter().any(|(_, undecided)| *undecided);
         verdict.verdict =
             sites.iter().map(|(site, _)| site.verdict).min().unwrap_or(Verdict::Steady);
-        for (group, limit) in self.operations.iter().zip(&self.limits) {
+        let apart = || self.operations.iter().enumerate().filter(|(_, group)| !group.pooled);
+        for (group, limit) in apart().map(|(index, group)| (group, &self.limits[index])) {
             verdict.limits.insert(group.name.clone(), limit.proof);
         }
-        for (index, group) in self.operations.iter().enumerate() {
+        for (index, group) in apart() {
             verdict.detectable.insert(group.name.clone(), self.detectable(index, candidates));
         }
         verdict.detectable_bytes_per_op =
