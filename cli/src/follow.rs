@@ -41,14 +41,14 @@ impl Follow {
         mut events: Receiver<Event>,
         control: Control,
     ) -> Result<(), Failure> {
+        let mut state = State::default();
         if self.screen {
-            events = self.on_screen(events, control).await?;
+            (state, events) = self.on_screen(events, control).await?;
             if !self.purpose.owns_run {
                 return Ok(());
             }
         }
         let mut progress = Progress::new(self.output);
-        let mut state = State::default();
         while let Some(event) = events.recv().await {
             state.apply(&event);
             progress.see(&event, &state);
@@ -61,7 +61,7 @@ impl Follow {
         self,
         mut events: Receiver<Event>,
         control: Control,
-    ) -> Result<Receiver<Event>, Failure> {
+    ) -> Result<(State, Receiver<Event>), Failure> {
         let theme = Theme { color: self.output.color(true) };
         let purpose = self.purpose;
         let reins = control.clone();
@@ -69,9 +69,9 @@ impl Follow {
             let mut app = App::new(purpose);
             let screen = Screen { theme, stays: !purpose.owns_run, control: reins };
             let end = screen.show(&mut app, &mut events);
-            end.map(|end| (end, events))
+            end.map(|end| (end, app.into_state(), events))
         });
-        let (end, events) = match shown.await {
+        let (end, state, events) = match shown.await {
             Ok(shown) => shown?,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
@@ -81,6 +81,6 @@ impl Follow {
             }
             control.stop();
         }
-        Ok(events)
+        Ok((state, events))
     }
 }

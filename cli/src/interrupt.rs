@@ -5,7 +5,11 @@
 use crate::output::Output;
 use ebbtide_rounds::Control;
 use ebbtide_rounds::exit::INTERRUPTED;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long a run has to end its target once it was told to leave now.
+const LEAVE_WITHIN: Duration = Duration::from_millis(300);
 
 /// Turns signals into wishes for as long as the program runs.
 ///
@@ -21,6 +25,9 @@ pub(crate) fn obey(control: Control, output: Output) -> std::io::Result<()> {
             control.stop();
             signals.next().await;
         }
+        // So that what the target started itself does not stay behind.
+        control.abort();
+        tokio::time::sleep(LEAVE_WITHIN).await;
         leave();
     });
     Ok(())

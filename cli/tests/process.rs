@@ -164,3 +164,81 @@ fn a_run_is_reported_from_its_log_alone() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("leak-listener"), "text where there is no terminal");
 }
+
+/// Writes a scenario that loads `/healthz` of a target started by `command` for a minute.
+fn minute_of_load(folder: &Path, command: &[&str]) -> String {
+    let path = folder.join("minute.toml");
+    let scenario = format!(
+        "schema = 1\nname = \"minute\"\n[target]\ncommand = {command:?}\nready = \"/readyz\"\n\
+         [flow.a]\nexecutor = \"constant-vus\"\nvus = 1\nduration = \"60s\"\n\
+         steps = [{{ get = \"/healthz\" }}]\n"
+    );
+    std::fs::write(&path, scenario).expect("a scenario");
+    path.to_str().expect("a path").to_owned()
+}
+
+/// Waits until a run has begun to load, and gives the event that tells of its start.
+fn begun(run: &Path) -> serde_json::Value {
+    loop {
+        let log = std::fs::read_to_string(run.join("events.ndjson")).unwrap_or_default();
+        if log.contains("\"phase\":\"load\"") {
+            let first = log.lines().next().expect("a first line");
+            return serde_json::from_str(first).expect("an event");
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_run_that_is_interrupted_before_its_target_is_ready_ends_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = minute_of_load(folder.path(), &["sh", "-c", "kill -INT $PPID; exec sleep 100"]);
+    let out = folder.path().join("run");
+    let output = ebb(&["run", &scenario, "-q", "-o", out.to_str().expect("a path")]);
+    assert_fails(&output, 130, &["interrupted"]);
+}
+
+#[test]
+fn a_target_that_is_killed_ends_the_run_and_what_it_started() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let serve = format!("{} serve --port ${{port}}; true", env!("CARGO_BIN_EXE_ebb"));
+    let scenario = minute_of_load(folder.path(), &["sh", "-c", &serve]);
+    let out = folder.path().join("run");
+    let run = Command::new(env!("CARGO_BIN_EXE_ebb"))
+        .args(["run", &scenario, "--json", "-q", "-o", out.to_str().expect("a path")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let started = begun(&out);
+    let pid = started["target_pid"].to_string();
+    assert!(Command::new("kill").args(["-9", &pid]).status().expect("kill runs").success());
+    let output = run.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(1));
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    let refused = &summary["ebbtide"]["errors"]["connection refused"];
+    assert!(refused.as_u64() > Some(0), "errors are counted by kind: {}", summary["ebbtide"]);
+    let base = started["base"].as_str().expect("an address").trim_start_matches("http://");
+    assert!(std::net::TcpStream::connect(base).is_err(), "the server itself still listens");
+}
+
+#[test]
+fn a_result_that_cannot_be_kept_is_told_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let command = ["ebb", "serve", "--port", "${port}"];
+    let scenario = minute_of_load(folder.path(), &command);
+    let short = std::fs::read_to_string(&scenario).expect("a scenario").replace("60s", "1s");
+    std::fs::write(&scenario, short).expect("a scenario");
+    let out = folder.path().join("run");
+    std::fs::create_dir_all(out.join("summary.json")).expect("a folder in the way");
+    let output = ebb(&["run", &scenario, "--json", "-o", out.to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("summary.json"), "{}", text(&output.stderr));
+    serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("one document");
+}
+
+#[test]
+fn snapshots_without_a_pause_are_refused() {
+    let pid = std::process::id().to_string();
+    assert_fails(&ebb(&["watch", &pid, "--every", "0s"]), 2, &["--every 0s", "1 s"]);
+}

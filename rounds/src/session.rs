@@ -65,8 +65,11 @@ pub async fn run(
         started = RunningTarget::start(&request.scenario.target, &surroundings) => started?,
         () = control.stopped() => return Err(RunError::Interrupted),
     };
-    let result = with_target(&request, control, events, &folder, &mut target).await;
-    target.stop().await;
+    let result = with_target(&request, control.clone(), events, &folder, &mut target).await;
+    tokio::select! {
+        () = target.stop() => {}
+        () = control.aborted() => target.kill(),
+    }
     let (exit_code, state) = result?;
     let unwritten = folder::write_summary(folder.path(), &state).err();
     Ok(Outcome { exit_code, state, folder: folder.path().to_owned(), unwritten })

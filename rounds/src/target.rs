@@ -207,6 +207,19 @@ impl RunningTarget {
         }
     }
 
+    /// Ends it now, and what it started itself. Does nothing for a target of others.
+    pub fn kill(&mut self) {
+        let Some(child) = &self.child else { return };
+        if child.ended.borrow().is_some() {
+            return;
+        }
+        // Fails only when it is gone already, which is what is wanted.
+        let _ = pidfd_send_signal(&child.pidfd, Signal::KILL);
+        if let Some(leader) = self.pid.and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+
     async fn until_ready(
         &mut self,
         address: SocketAddr,
@@ -228,11 +241,7 @@ impl RunningTarget {
 
 impl Drop for RunningTarget {
     fn drop(&mut self) {
-        if let Some(child) = &self.child
-            && child.ended.borrow().is_none()
-        {
-            let _ = pidfd_send_signal(&child.pidfd, Signal::KILL);
-        }
+        self.kill();
     }
 }
 

@@ -70,7 +70,11 @@ impl Report {
             write_report(&self.run, &state)?;
             output.say(&format!("wrote {}", self.run.join(folder::REPORT).display()));
         }
-        output.run(&state, Some(&self.run), self.json)?;
+        let name = self.run.display().to_string();
+        // To type the same command once more is no advice.
+        let onward = ebbtide_reports::text::next_command(&state, Some(&name))
+            .filter(|command| !command.starts_with("ebb report"));
+        output.run(&state, onward.map(|_| self.run.as_path()), self.json)?;
         Ok(exit::FINE)
     }
 }

@@ -158,6 +158,11 @@ impl App {
         self.frozen.as_deref().unwrap_or(&self.state)
     }
 
+    /// Ends the screen, with all that happened.
+    pub(crate) fn into_state(self) -> State {
+        self.state
+    }
+
     /// The view stands still.
     pub(crate) fn is_frozen(&self) -> bool {
         self.frozen.is_some()
