@@ -56,13 +56,15 @@ fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(name)
 }
 
-/// A shipped scenario with fewer operations, for a debug build.
+/// A shipped scenario with fewer operations and finer samples, for a debug build.
 fn shortened(name: &str, operations: u32) -> (tempfile::TempDir, PathBuf) {
     let text = std::fs::read_to_string(shipped(name)).expect("a shipped scenario");
     let lines: Vec<String> = text
         .lines()
         .map(|line| match line.starts_with("operations_per_round") {
-            true => format!("operations_per_round = {operations}"),
+            true => {
+                format!("operations_per_round = {operations}\nsample_interval = \"16KiB\"")
+            }
             false => line.to_owned(),
         })
         .collect();
@@ -144,7 +146,8 @@ vus = 4
 duration = "10s"
 steps = [ {{ get = "/orders" }} ]
 [memory]
-operations_per_round = 6000
+operations_per_round = 4000
+sample_interval = "16KiB"
 settle = {{ quiet = "200ms", timeout = "5s" }}
 "#,
         foreign().display(),
