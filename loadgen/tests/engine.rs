@@ -289,7 +289,11 @@ async fn quick_loads_count_requests_and_keep_the_rate() {
         let plan = Arc::new(Plan::quick(&quick).unwrap());
         let totals = drive(&plan, Pass { threads: 2, ..Pass::default() }).await;
         let so_far = totals.so_far();
-        assert_eq!(so_far.metrics["iterations"].value("count"), Some(57.0), "{}", quick.url);
+        // What a starved machine cannot start in time is dropped, and counted as that.
+        let count = |name: &str| so_far.metrics.get(name).and_then(|metric| metric.value("count"));
+        let dropped = count("dropped_iterations").unwrap_or(0.0);
+        assert_eq!(count("iterations").map(|done| done + dropped), Some(57.0), "{}", quick.url);
+        assert!(dropped == 0.0 || quick.rate.is_some(), "{}", quick.url);
         assert_eq!(so_far.errors, BTreeMap::new());
     }
     let line = format!("GET /?a=b HTTP/1.1\r\nHost: {}\r\n\r\n", &server.base[7..]);
