@@ -136,7 +136,10 @@ pub fn findings(state: &State) -> Vec<Finding> {
 pub fn load_sentence(state: &State) -> String {
     let totals = &state.totals;
     if totals.requests == 0 {
-        return "no exchange was completed".to_owned();
+        // Who watches a process without load of ours has no address to send it to.
+        let watched = state.started.as_ref().is_some_and(|started| started.base.is_empty());
+        let words = if watched { "watched without load" } else { "no exchange was completed" };
+        return words.to_owned();
     }
     let share = totals.failed as f64 / totals.requests as f64;
     let failed = match totals.failed {
