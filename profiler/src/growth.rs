@@ -47,7 +47,20 @@ pub struct Growth {
     pub late: Option<Slope>,
     /// Growth on new and on replayed input.
     pub by_novelty: Option<(Slope, Slope)>,
-    /// It surely slows down, and a warm-up that dies away explains all of it.
+    /// What lasts beside a warm-up that dies away; only where growth seems to slow down.
+    pub fading: Option<Fading>,
+}
+
+/// Growth that slows down, as a warm-up that dies away beside an even rate that lasts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fading {
+    /// Growth per operation that lasts, by the warm-up that explains most.
+    pub value: f64,
+    /// The ends of its interval, over all warm-ups that explain nearly as much.
+    pub interval: (f64, f64),
+    /// It surely slows down.
+    pub sure: bool,
+    /// One of those warm-ups leaves no growth that lasts.
     pub subsides: bool,
 }
 
@@ -166,24 +179,25 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
         late: trend::fit(&increments[half..], &[counts[half..].to_vec()], &column.noise.from(half))
             .map(|fit| fit.terms[0]),
         by_novelty: split(&|round| kinds.get(round) != Some(&RoundKind::Replay)),
-        subsides: subsides(&increments, counts, &column.noise, fits[with].chi2),
+        fading: fading(&increments, counts, &column.noise, fits[with].chi2),
     })
 }
 
-/// Time constants of a warm-up that are tried, in rounds. One much longer than half of a run
+/// Time constants of a warm-up that are tried, in rounds. One that is much longer than the run
 /// looks like a leak, whatever is tried.
 const WARM_UPS: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
 /// Chi squared by which a warm-up must explain growth better than an even rate for it to be
 /// slowing down (0.5 % for one parameter, the most that the choice of time constants adds).
 const SLOWING_SURE: f64 = 7.9;
+/// Likewise for it to seem so (5 %): enough to withhold the hardest word.
+const SLOWING_SEEN: f64 = 3.84;
 /// Chi squared by which a time constant may be worse than the best and still be believed (5 %).
 const BELIEVED: f64 = 3.84;
 /// Confidence with which growth must outlast the warm-up.
 const LASTING_CONFIDENCE: f64 = 0.95;
 
-/// Whether growth dies away and nothing surely lasts: of all warm-ups that explain it nearly as
-/// well as the best, one leaves no growth beside it.
-fn subsides(increments: &[f64], counts: &[f64], noise: &Noise, even: f64) -> bool {
+/// How growth dies away, if it seems to.
+fn fading(increments: &[f64], counts: &[f64], noise: &Noise, even: f64) -> Option<Fading> {
     let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
     let mut done = 0.0;
     let passed: Vec<f64> = counts
@@ -195,19 +209,22 @@ fn subsides(increments: &[f64], counts: &[f64], noise: &Noise, even: f64) -> boo
         .collect();
     let fits: Vec<_> = WARM_UPS
         .iter()
-        .filter(|constant| **constant <= counts.len() as f64 / 2.0)
+        .filter(|constant| **constant <= counts.len() as f64)
         .filter_map(|constant| {
-            let fading =
+            let dying =
                 counts.iter().zip(&passed).map(|(n, at)| n * (-at / constant).exp()).collect();
-            trend::fit(increments, &[counts.to_vec(), fading], noise)
+            trend::fit(increments, &[counts.to_vec(), dying], noise)
         })
         .collect();
-    let Some(best) = fits.iter().min_by(|a, b| a.chi2.total_cmp(&b.chi2)) else { return false };
+    let best = fits.iter().min_by(|a, b| a.chi2.total_cmp(&b.chi2))?;
     let unit = (best.chi2 / best.df).max(1.0);
-    if best.terms[1].value <= 0.0 || even - best.chi2 < SLOWING_SURE * unit {
-        return false;
+    let gain = (even - best.chi2) / unit;
+    if best.terms[1].value <= 0.0 || gain < SLOWING_SEEN {
+        return None;
     }
-    fits.iter()
-        .filter(|fit| fit.chi2 - best.chi2 <= BELIEVED * unit)
-        .any(|fit| fit.terms[0].lower(LASTING_CONFIDENCE) <= 0.0)
+    let believed = || fits.iter().filter(|fit| fit.chi2 - best.chi2 <= BELIEVED * unit);
+    let ends = believed().map(|fit| fit.terms[0].interval(LASTING_CONFIDENCE));
+    let interval = ends.fold((f64::MAX, f64::MIN), |all, end| (all.0.min(end.0), all.1.max(end.1)));
+    let subsides = believed().any(|fit| fit.terms[0].lower(LASTING_CONFIDENCE) <= 0.0);
+    Some(Fading { value: best.terms[0].value, interval, sure: gain >= SLOWING_SURE, subsides })
 }

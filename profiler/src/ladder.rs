@@ -24,6 +24,9 @@ const CONTAINER_STEPS: usize = 2;
 /// How much larger a container must have become for it to be another one.
 const CONTAINER_STEP: f64 = 1.2;
 
+/// Share of the growth that is due which a container must show: sizes are rounded to pages, and
+/// corrected for sampling.
+const CONTAINER_PACE: f64 = 0.9;
 /// Times the work done when it last stepped up after which a container that doubles and is filled
 /// evenly must have stepped again.
 const OVERDUE: f64 = 2.2;
@@ -41,6 +44,14 @@ pub(crate) struct Candidate<'a> {
     pub(crate) objects: Option<Growth>,
     pub(crate) tally: Option<&'a Tally>,
     pub(crate) p_adjusted: f64,
+}
+
+/// What the contents of a container grew by, where that is the finding.
+pub(crate) struct Contents {
+    pub(crate) with: usize,
+    /// Bytes per operation, and the ends of its interval.
+    pub(crate) value: f64,
+    pub(crate) interval: (f64, f64),
 }
 
 /// Everything that is the same for all sites.
@@ -125,7 +136,8 @@ impl Court<'_> {
                 reasons.push(no_longer(&early));
                 return (Verdict::Warming, false);
             }
-            if growth.subsides {
+            let subsides = growth.fading.filter(|fading| fading.subsides);
+            if subsides.is_some_and(|fading| fading.sure) {
                 reasons.push(format!(
                     "it is slowing down, and a warm-up explains it: {:.1} bytes per operation in \
                      the first half of the rounds, {:.1} in the second; more rounds would tell \
@@ -140,10 +152,10 @@ impl Court<'_> {
             }
             let kept = late.value - LATE_SHARE * early.value;
             let error = late.se.hypot(LATE_SHARE * early.se);
-            if kept <= quantile(CONFIDENCE, late.df) * error {
+            if kept <= quantile(CONFIDENCE, late.df) * error || subsides.is_some() {
                 reasons.push(format!(
-                    "it may be slowing down: {:.1} bytes per operation in the first half of the \
-                     rounds, {:.1} in the second",
+                    "that it goes on is not sure: {:.1} bytes per operation in the first half of \
+                     the rounds, {:.1} in the second",
                     early.value, late.value
                 ));
                 return (Verdict::Growing, true);
@@ -170,7 +182,7 @@ impl Court<'_> {
         word: &mut Verdict,
         undecided: &mut bool,
         reasons: &mut Vec<String>,
-    ) -> Option<(f64, (f64, f64))> {
+    ) -> Option<Contents> {
         let levels = &candidate.columns.containers;
         let (first, last) = (*levels.first()?, *levels.last()?);
         let grown = last - first;
@@ -196,14 +208,17 @@ impl Court<'_> {
         }
         *undecided = true;
         let due = (now / before.max(1.0)).log2().floor().exp2();
-        if steps.len() < CONTAINER_STEPS || last < first * due {
+        if steps.len() < CONTAINER_STEPS || last < first * due * CONTAINER_PACE {
             *word = Verdict::Inconclusive;
             return None;
         }
         *word = Verdict::Growing;
+        // Its steps are too few to say which operation fills it.
+        let with = self.operations.iter().position(|group| group.pooled).unwrap_or(growth.with);
+        let total = self.operations[with].total().max(1.0);
         // A container that doubles is between half and wholly full.
-        let bounds = ((last / 2.0 - first).max(0.0) / total, (last - first / 2.0) / total);
-        Some((grown / total, bounds))
+        let interval = ((last / 2.0 - first).max(0.0) / total, (last - first / 2.0) / total);
+        Some(Contents { with, value: grown / total, interval })
     }
 
     /// What the user knows: that a site is bounded, or that nobody counts the work.
@@ -269,6 +284,14 @@ impl Court<'_> {
                 "which operation does it is not sure: {} would explain it nearly as well",
                 others.join(" or ")
             ));
+        }
+    }
+
+    /// Growth per operation as it is told under a word: what lasts, where a warm-up is beside it.
+    pub(crate) fn told(&self, candidate: &Candidate<'_>, word: Verdict) -> (f64, (f64, f64)) {
+        match candidate.growth.fading {
+            Some(fading) if word == Verdict::Leaking => (fading.value, fading.interval),
+            _ => self.interval(candidate),
         }
     }
 

@@ -141,10 +141,13 @@ impl Court<'_> {
         let contents = self.weigh_containers(candidate, &mut word, &mut undecided, &mut reasons);
         self.weigh_knowledge(candidate, &mut word, &mut undecided, &mut reasons);
         self.add_reasons(candidate, word, &mut reasons);
-        let (value, (low, high)) = contents.unwrap_or_else(|| self.interval(candidate));
-        let operation = self.operations[growth.with].name.clone();
+        let (with, (value, (low, high))) = match contents {
+            Some(contents) => (contents.with, (contents.value, contents.interval)),
+            None => (growth.with, self.told(candidate, word)),
+        };
+        let operation = self.operations[with].name.clone();
         let objects = candidate.objects.as_ref().map(|objects| {
-            let slope = objects.by_operation[growth.with];
+            let slope = objects.by_operation[with];
             estimate(&slope, slope.interval(CONFIDENCE), &operation)
         });
         let track = candidate.track;
