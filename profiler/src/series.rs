@@ -220,8 +220,12 @@ impl Series {
         let mut columns = SiteColumns::default();
         for column in [&mut columns.bytes, &mut columns.objects] {
             column.levels = vec![0.0; count];
-            column.noise =
-                Noise { steps: vec![0.0; rounds], levels: vec![0.0; count], ..Noise::default() };
+            column.noise = Noise {
+                steps: vec![0.0; rounds],
+                levels: vec![0.0; count],
+                net: vec![0.0; rounds],
+                ..Noise::default()
+            };
         }
         columns.containers = vec![0.0; count];
         let (mut turned, mut present) = (0.0, 0.0);
@@ -277,6 +281,7 @@ impl Series {
             for (column, weight) in
                 [(&mut columns.bytes, of_bytes), (&mut columns.objects, of_objects)]
             {
+                column.noise.net[round] += change;
                 // Half of it belongs to the level before, half to the one after.
                 column.noise.levels[round] += there_and_back * weight / 2.0;
                 column.noise.levels[round + 1] += there_and_back * weight / 2.0;

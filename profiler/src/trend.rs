@@ -22,22 +22,37 @@ pub struct Noise {
     /// How much of a level's deviation is still there at the next: 0 when everything is
     /// replaced in each round, near 1 when hardly anything is.
     pub memory: f64,
+    /// Net samples that came with each increment; empty where nothing is sampled.
+    pub net: Vec<f64>,
     /// Smallest variance of a level that is believed, whatever sampling says: the working set
     /// of a real process moves by a few objects from one idle moment to the next.
     pub floor: f64,
 }
 
 impl Noise {
-    /// The same for the increments from the given one on.
+    /// The same for the increments from the given one on: what stays has the error of the
+    /// samples that came with them, and not of those before.
     #[must_use]
     pub fn from(&self, increment: usize) -> Self {
+        let net = self.net.get(increment..).unwrap_or_default();
+        let per_round = |net: &[f64], more: f64| {
+            (net.iter().sum::<f64>().abs() + more).max(1.0) / net.len().max(1) as f64
+        };
+        let scale = per_round(net, SAMPLES_UNSEEN) / per_round(&self.net, 0.0);
+        let scale = if net.is_empty() { 1.0 } else { scale };
+        let steps = self.steps.get(increment..).unwrap_or_default();
         Self {
-            steps: self.steps.get(increment..).unwrap_or_default().to_vec(),
+            steps: steps.iter().map(|step| step * scale).collect(),
             levels: self.levels.get(increment..).unwrap_or_default().to_vec(),
+            net: net.to_vec(),
             ..*self
         }
     }
 }
+
+/// Samples by which a few are taken to be more, so that a normal interval reaches nearly as far
+/// up as Poisson's: none seen may well have been three.
+const SAMPLES_UNSEEN: f64 = 3.0;
 
 /// A fitted regression.
 #[derive(Clone, Debug, PartialEq)]

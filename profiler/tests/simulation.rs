@@ -423,12 +423,9 @@ fn doubling(filled_until: u32) -> Verdict {
 
 #[test]
 fn a_buffer_that_doubles_is_held_to_its_pace() {
-    for (filled_until, word) in [
-        (18, Verdict::Growing),
-        (12, Verdict::Warming),
-        (4, Verdict::Steady),
-        (2, Verdict::Steady),
-    ] {
+    for (filled_until, word) in
+        [(18, Verdict::Growing), (12, Verdict::Warming), (4, Verdict::Steady), (2, Verdict::Steady)]
+    {
         assert_eq!(doubling(filled_until), word, "filled until round {filled_until}");
     }
 }
