@@ -17,6 +17,9 @@ const LARGEST_TEXT_BYTES: usize = 1 << 20;
 /// The tree as tidy sees it.
 pub(super) struct Tree {
     files: BTreeMap<String, String>,
+    /// Files that are no text, or too large for one: pictures and data. They are there, and
+    /// nothing more is asked of them.
+    others: BTreeSet<String>,
 }
 
 impl Tree {
@@ -33,24 +36,26 @@ impl Tree {
                 paths
             }
         };
-        let mut files = BTreeMap::new();
+        let (mut files, mut others) = (BTreeMap::new(), BTreeSet::new());
         for path in paths {
             let Ok(bytes) = std::fs::read(root.join(&path)) else { continue };
-            if bytes.len() > LARGEST_TEXT_BYTES {
-                continue;
-            }
-            if let Ok(text) = String::from_utf8(bytes) {
-                files.insert(path, text);
+            match String::from_utf8(bytes) {
+                Ok(text) if text.len() <= LARGEST_TEXT_BYTES => {
+                    files.insert(path, text);
+                }
+                _ => {
+                    others.insert(path);
+                }
             }
         }
-        Ok(Tree { files })
+        Ok(Tree { files, others })
     }
 
     /// A tree made of (path, text) pairs.
     #[cfg(test)]
     pub(super) fn of(files: &[(&str, &str)]) -> Tree {
         let own = |(path, text): &(&str, &str)| ((*path).to_owned(), (*text).to_owned());
-        Tree { files: files.iter().map(own).collect() }
+        Tree { files: files.iter().map(own).collect(), others: BTreeSet::new() }
     }
 
     /// All files in the order of their paths.
@@ -66,7 +71,8 @@ impl Tree {
     /// Whether there is a file or a folder of this path.
     pub(super) fn holds(&self, path: &str) -> bool {
         let below = |file: &String| file.strip_prefix(path).is_some_and(|r| r.starts_with('/'));
-        path.is_empty() || self.files.contains_key(path) || self.files.keys().any(below)
+        let here = self.files.contains_key(path) || self.others.contains(path);
+        path.is_empty() || here || self.files.keys().chain(&self.others).any(below)
     }
 
     /// The folders at the top, hidden ones left out.
