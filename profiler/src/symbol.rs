@@ -125,9 +125,19 @@ impl Symbolizer {
         };
         let offset = location.address.checked_sub(mapping.start).ok_or_else(String::new)?;
         let offset = offset.checked_add(mapping.file_offset).ok_or_else(String::new)?;
-        module.frames(offset).ok_or_else(|| module.lacks.map_or_else(String::new, str::to_owned))
+        let frames = module.frames(offset);
+        frames.ok_or_else(|| match module.lacks {
+            // The system's libraries are stripped on most machines, and no site is in them.
+            Some(lacks) if !SYSTEM.iter().any(|folder| key.file.starts_with(folder)) => {
+                format!("`{}` {lacks}", key.file)
+            }
+            _ => String::new(),
+        })
     }
 }
+
+/// Folders of the system's own libraries.
+const SYSTEM: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"];
 
 fn key(mapping: &Mapping, pid: Option<u32>) -> ModuleKey {
     let file = mapping.file.strip_suffix(DELETED).unwrap_or(&mapping.file).to_owned();
