@@ -247,6 +247,14 @@ pub struct Step {
     pub line: usize,
 }
 
+impl Step {
+    /// The operation's name: the user's, or what the step amounts to.
+    #[must_use]
+    pub fn named(&self, default: String) -> String {
+        self.name.clone().unwrap_or(default)
+    }
+}
+
 /// What a step does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verb {

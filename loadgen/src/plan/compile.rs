@@ -1,18 +1,16 @@
-//! Steps into instructions: requests prepared, captures and sockets given their places, samples
-//! their slots. Reads environment variables; otherwise pure.
+//! Steps into instructions: captures and sockets given their places, samples their slots. Reads
+//! environment variables; otherwise pure.
 //!
 //! In: a flow of a scenario. Out: a flow of the plan, and faults that only the target's address
-//! or the environment can bring up.
+//! or the environment can bring up. What becomes of a step is left to the files of this folder,
+//! one for each family.
 
-use super::{
-    AwaitOp, CheckName, ConnectOp, ExpectOp, FlowPlan, HttpOp, Op, Plan, Prepared, SendOp, Slot,
-    SlotKind, SocketPlan,
-};
-use crate::scenario::step::encoded;
-use crate::scenario::verify::socket_of;
-use crate::scenario::{
-    AwaitStep, ConnectStep, Expectation, Flow, HttpStep, Predicate, SendStep, Step, Verb,
-};
+mod control;
+mod http;
+mod websocket;
+
+use super::{FlowPlan, Op, Plan, Slot, SlotKind, SocketPlan};
+use crate::scenario::{Flow, Step, Verb};
 use crate::template::Template;
 use std::collections::BTreeMap;
 
@@ -103,19 +101,6 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn declare_socket(&mut self, connect: &ConnectStep) {
-        if self.sockets.iter().any(|socket| socket.name == connect.socket) {
-            return;
-        }
-        let path = path_of(&connect.url);
-        let close_slot = self.slot(SlotKind::Close, format!("close {path}"), &BTreeMap::new());
-        self.sockets.push(SocketPlan {
-            name: connect.socket.clone(),
-            close_slot,
-            per_iteration: connect.per_iteration,
-        });
-    }
-
     fn slot(&mut self, kind: SlotKind, name: String, tags: &BTreeMap<String, String>) -> usize {
         let mut all = self.tags.clone();
         all.extend(tags.clone());
@@ -143,78 +128,18 @@ impl Compiler<'_, '_> {
     }
 
     fn step(&mut self, step: &Step, times: f64, depth: usize) {
-        let line = step.line;
-        let socket = socket_of(&step.verb).map_or(0, |on| self.socket(on));
-        let socket_name =
-            self.sockets.get(socket).map(|socket| socket.name.clone()).unwrap_or_default();
-        let named = |default: String| step.name.clone().unwrap_or(default);
         let op = match &step.verb {
-            Verb::Http(http) => {
-                let name = named(format!("{} {}", http.method, path_of(&http.url)));
-                let slot = self.slot(SlotKind::Http, name, &step.tags);
-                self.count(slot, times);
-                Op::Http(Box::new(self.http(http, slot, line)))
-            }
-            Verb::Connect(connect) => {
-                let slot = self.slot(
-                    SlotKind::Connect,
-                    named(format!("connect {}", path_of(&connect.url))),
-                    &step.tags,
-                );
-                let op = self.connect(connect, slot, line);
-                let socket = &self.sockets[op.socket];
-                let close_slot = socket.close_slot;
-                let reopened = socket.per_iteration || self.closed.contains(&connect.socket);
-                self.count(slot, if reopened { times } else { 0.0 });
-                if !self.closed.contains(&connect.socket) {
-                    self.count(close_slot, if reopened { times } else { 0.0 });
-                }
-                Op::Connect(Box::new(op))
-            }
-            Verb::Send(send) => {
-                let slot =
-                    self.slot(SlotKind::Send, named(format!("send {socket_name}")), &step.tags);
-                self.count(slot, times);
-                Op::Send(Box::new(self.send(send, (slot, socket), line)))
-            }
-            Verb::Await(wait) => {
-                let slot =
-                    self.slot(SlotKind::Await, named(format!("await {socket_name}")), &step.tags);
-                Op::Await(Box::new(self.awaiting(wait, (slot, socket), line)))
-            }
-            Verb::Listen { length, .. } => {
-                let slot =
-                    self.slot(SlotKind::Listen, named(format!("listen {socket_name}")), &step.tags);
-                Op::Listen { slot, socket, length: *length }
-            }
-            Verb::Ping { within, .. } => {
-                let slot =
-                    self.slot(SlotKind::Ping, named(format!("ping {socket_name}")), &step.tags);
-                self.count(slot, times);
-                Op::Ping { slot, socket, within: *within }
-            }
-            Verb::Close { code, .. } => {
-                let slot = match &step.name {
-                    Some(name) => self.slot(SlotKind::Close, name.clone(), &step.tags),
-                    None => self.sockets[socket].close_slot,
-                };
-                self.count(slot, times);
-                Op::Close { slot, socket, code: *code }
-            }
+            Verb::Http(http) => self.http_op(step, http, times),
+            Verb::Connect(connect) => self.connect_op(step, connect, times),
+            Verb::Send(send) => self.send_op(step, send, times),
+            Verb::Await(wait) => self.await_op(step, wait),
+            Verb::Listen { on, length } => self.listen_op(step, on.as_ref(), *length),
+            Verb::Ping { on, within } => self.ping_op(step, (on.as_ref(), *within), times),
+            Verb::Close { on, code } => self.close_op(step, (on.as_ref(), *code), times),
             Verb::Think(span) => Op::Think(*span),
-            Verb::Repeat { count, steps } => {
-                let to = self.ops.len();
-                self.loops = self.loops.max(depth + 1);
-                self.steps(steps, times * f64::from(*count), depth + 1);
-                Op::Again { to, times: *count, counter: depth }
-            }
+            Verb::Repeat { count, steps } => self.repeat_op((*count, steps), times, depth),
         };
         self.ops.push(op);
-    }
-
-    fn socket(&self, on: Option<&String>) -> usize {
-        // The scenario has checked that the name is known, or that there is but one.
-        on.and_then(|on| self.sockets.iter().position(|socket| socket.name == *on)).unwrap_or(0)
     }
 
     fn bind(&mut self, template: &Template, line: usize) -> Template {
@@ -224,177 +149,4 @@ impl Compiler<'_, '_> {
         }
         bound
     }
-
-    /// Request line and headers, each with its line end.
-    fn head(
-        &mut self,
-        (method, url): (&str, &Template),
-        query: &[(String, Template)],
-        headers: &[(String, Template)],
-        line: usize,
-    ) -> Template {
-        let mut head = Template::default();
-        head.push_text(&format!("{method} "));
-        let url = self.path_on_base(url, line);
-        let mut joined = url.contains("?");
-        head.push(url);
-        for (name, value) in query {
-            head.push_text(if joined { "&" } else { "?" });
-            joined = true;
-            head.push_text(&format!("{name}="));
-            let value = self.bind(value, line);
-            head.push(encoded(value));
-        }
-        head.push_text(" HTTP/1.1\r\n");
-        let has = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
-        if !has("host") {
-            head.push_text(&format!("Host: {}\r\n", self.plan.address.authority));
-        }
-        for (name, value) in headers {
-            head.push_text(&format!("{name}: "));
-            let value = self.bind(value, line);
-            head.push(value);
-            head.push_text("\r\n");
-        }
-        head
-    }
-
-    /// The path of a URL, which must be on the plan's own host.
-    fn path_on_base(&mut self, url: &Template, line: usize) -> Template {
-        let mut url = self.bind(url, line);
-        if let Some(text) = url.first_text().filter(|text| text.contains("://")) {
-            let authority = self.plan.address.authority.clone();
-            let (_, rest) = text.split_once("://").unwrap_or_default();
-            let (host, _) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-            if host == authority {
-                let cut = text.len() - (rest.len() - host.len());
-                url.cut_first(cut);
-            } else {
-                let what = format!(
-                    "host `{host}` is not the target's `{authority}` (one target per scenario so \
-                     far)"
-                );
-                (self.note)(line, self.path.clone(), what);
-            }
-        }
-        let mut path = Template::default();
-        path.push_text(&self.plan.address.prefix);
-        path.push(url);
-        path
-    }
-
-    fn http(&mut self, step: &HttpStep, slot: usize, line: usize) -> HttpOp {
-        let mut head = self.head((&step.method, &step.url), &step.query, &step.headers, line);
-        let typed = step.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-        if let (Some(content_type), false) = (step.content_type, typed) {
-            head.push_text(&format!("Content-Type: {content_type}\r\n"));
-        }
-        let body = step.body.as_ref().map(|body| self.bind(body, line));
-        let mut checks = Vec::new();
-        for check in &step.checks {
-            let predicate = match &check.predicate {
-                Predicate::Body(text) => Predicate::Body(self.bind(text, line)),
-                Predicate::Json(pointer, value) => {
-                    Predicate::Json(pointer.clone(), self.bind(value, line))
-                }
-                other => other.clone(),
-            };
-            checks.push((self.plan.checks.len(), predicate));
-            self.plan.checks.push(CheckName { name: check.name.clone(), slot });
-        }
-        let looks = |(_, predicate): &(usize, Predicate)| {
-            matches!(predicate, Predicate::Body(_) | Predicate::Json(..))
-        };
-        HttpOp {
-            slot,
-            request: prepare(head, body, needs_length(&step.method)),
-            timeout: step.timeout,
-            head: step.method == "HEAD",
-            needs_body: checks.iter().any(looks) || !step.captures.is_empty(),
-            checks,
-            captures: self.places(&step.captures),
-        }
-    }
-
-    fn places(&self, captures: &[(String, String)]) -> Vec<(usize, String)> {
-        let place = |name: &String| self.captures.iter().position(|known| known == name);
-        captures
-            .iter()
-            .filter_map(|(name, pointer)| Some((place(name)?, pointer.clone())))
-            .collect()
-    }
-
-    fn connect(&mut self, step: &ConnectStep, slot: usize, line: usize) -> ConnectOp {
-        let mut head = self.head(("GET", &step.url), &[], &step.headers, line);
-        head.push_text(
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-        );
-        if !step.protocols.is_empty() {
-            head.push_text(&format!("Sec-WebSocket-Protocol: {}\r\n", step.protocols.join(", ")));
-        }
-        let socket = self.socket(Some(&step.socket));
-        ConnectOp { slot, socket, head, timeout: step.timeout }
-    }
-
-    fn expectation(&mut self, expectation: &Expectation, line: usize) -> ExpectOp {
-        ExpectOp {
-            contains: expectation.contains.as_ref().map(|text| self.bind(text, line)),
-            json: expectation
-                .json
-                .iter()
-                .map(|(pointer, value)| (pointer.clone(), self.bind(value, line)))
-                .collect(),
-            within: expectation.within,
-        }
-    }
-
-    fn send(&mut self, step: &SendStep, (slot, socket): (usize, usize), line: usize) -> SendOp {
-        SendOp {
-            slot,
-            socket,
-            message: self.bind(&step.message, line),
-            stamp: step.stamp,
-            expect: step.expect,
-            reply: step.reply.as_ref().map(|reply| self.expectation(reply, line)),
-        }
-    }
-
-    fn awaiting(
-        &mut self,
-        step: &AwaitStep,
-        (slot, socket): (usize, usize),
-        line: usize,
-    ) -> AwaitOp {
-        let expect = self.expectation(&step.expectation, line);
-        AwaitOp { slot, socket, expect, captures: self.places(&step.captures) }
-    }
-}
-
-/// Methods whose request says that its body is empty (RFC 9110, section 8.6).
-fn needs_length(method: &str) -> bool {
-    matches!(method, "POST" | "PUT" | "PATCH")
-}
-
-fn prepare(head: Template, body: Option<Template>, needs_length: bool) -> Prepared {
-    let body = body.or_else(|| needs_length.then(Template::default));
-    let (Some(text), body_text) = (head.as_static(), body.as_ref().map(Template::as_static)) else {
-        return Prepared::Dynamic { head, body };
-    };
-    match body_text {
-        None => Prepared::Static(format!("{text}\r\n").into_bytes()),
-        Some(Some(body)) => {
-            Prepared::Static(format!("{text}Content-Length: {}\r\n\r\n{body}", body.len()).into())
-        }
-        Some(None) => Prepared::Dynamic { head, body },
-    }
-}
-
-/// The path of a URL as it is written, for the name of an operation.
-fn path_of(url: &Template) -> String {
-    let text = url.written();
-    let path = match text.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
-        None => text.as_str(),
-    };
-    path.split('?').next().unwrap_or(path).to_owned()
 }

@@ -1,0 +1,154 @@
+//! Instructions of an iteration, as the engine runs them. Pure.
+//!
+//! In: nothing. Out: the types that a plan's programs are made of. How steps become instructions
+//! is left to `compile.rs`.
+
+use crate::scenario::{Predicate, Span};
+use crate::template::Template;
+use serde::Serialize;
+use std::time::Duration;
+
+/// One instruction of an iteration.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// An HTTP exchange.
+    Http(Box<HttpOp>),
+    /// Opens a WebSocket.
+    Connect(Box<ConnectOp>),
+    /// Sends a WebSocket message.
+    Send(Box<SendOp>),
+    /// Waits for a WebSocket message.
+    Await(Box<AwaitOp>),
+    /// Takes messages for a while.
+    Listen {
+        /// Where its samples go.
+        slot: usize,
+        /// Place of the socket.
+        socket: usize,
+        /// How long.
+        length: Span,
+    },
+    /// Sends a ping and waits for its pong.
+    Ping {
+        /// Where its samples go.
+        slot: usize,
+        /// Place of the socket.
+        socket: usize,
+        /// Time limit.
+        within: Duration,
+    },
+    /// Closes a WebSocket.
+    Close {
+        /// Where its samples go.
+        slot: usize,
+        /// Place of the socket.
+        socket: usize,
+        /// Close code.
+        code: u16,
+    },
+    /// Waits.
+    Think(Span),
+    /// Jumps back to `to` until the instructions from there have run `times` times.
+    Again {
+        /// Place of the first instruction of the loop.
+        to: usize,
+        /// How often.
+        times: u32,
+        /// Place of the loop's counter.
+        counter: usize,
+    },
+}
+
+/// A request, prepared as far as it can be.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Prepared {
+    /// The whole of it.
+    Static(#[serde(serialize_with = "as_text")] Vec<u8>),
+    /// Head without its end and without the body's length, and the body.
+    Dynamic {
+        /// Request line and headers, each with its line end.
+        head: Template,
+        /// The body; its length is written by whoever renders it.
+        body: Option<Template>,
+    },
+}
+
+fn as_text<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(bytes))
+}
+
+/// An HTTP exchange.
+#[derive(Clone, Debug, Serialize)]
+pub struct HttpOp {
+    /// Where its samples go.
+    pub slot: usize,
+    /// What is sent.
+    pub request: Prepared,
+    /// Time limit.
+    pub timeout: Duration,
+    /// The reply has no body, whatever its head says.
+    pub head: bool,
+    /// Predicates, with their place in [`Plan::checks`].
+    #[serde(skip)]
+    pub checks: Vec<(usize, Predicate)>,
+    /// Places of captures, and JSON pointers.
+    pub captures: Vec<(usize, String)>,
+    /// The reply's body is looked at.
+    pub needs_body: bool,
+}
+
+/// A WebSocket handshake.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectOp {
+    /// Where its samples go.
+    pub slot: usize,
+    /// Place of the socket.
+    pub socket: usize,
+    /// Request line and headers but for the key, each with its line end.
+    pub head: Template,
+    /// Time limit.
+    pub timeout: Duration,
+}
+
+/// A WebSocket message out.
+#[derive(Clone, Debug, Serialize)]
+pub struct SendOp {
+    /// Where its samples go.
+    pub slot: usize,
+    /// Place of the socket.
+    pub socket: usize,
+    /// The message.
+    pub message: Template,
+    /// It carries a stamp.
+    pub stamp: bool,
+    /// Deliveries it should lead to.
+    pub expect: u64,
+    /// The message waited for.
+    pub reply: Option<ExpectOp>,
+}
+
+/// A WebSocket message waited for by a step of its own.
+#[derive(Clone, Debug, Serialize)]
+pub struct AwaitOp {
+    /// Where its samples go.
+    pub slot: usize,
+    /// Place of the socket.
+    pub socket: usize,
+    /// What it looks like.
+    pub expect: ExpectOp,
+    /// Places of captures, and JSON pointers.
+    pub captures: Vec<(usize, String)>,
+}
+
+/// What a message must look like.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExpectOp {
+    /// Text in it.
+    pub contains: Option<Template>,
+    /// JSON pointers and what stands there.
+    pub json: Vec<(String, Template)>,
+    /// Time limit.
+    pub within: Duration,
+}
