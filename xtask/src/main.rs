@@ -23,8 +23,8 @@ usage: cargo xtask COMMAND
   ci           the same with --locked, as a build machine wants it
   tidy         the rules of the house, checked over the tree
   bless        run the tests and accept what they print as the new golden files
-  bench load   `ebb load` beside wrk and oha; writes docs/benchmarks.md
-               [--pairs 9] [--seconds 4] [--seed 1] [--only wrk|oha]";
+  bench load   `ebb load` beside wrk, oha, autocannon, hey and ab; writes docs/benchmarks.md
+               [--pairs 9] [--seconds 4] [--seed 1] [--only PEER]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

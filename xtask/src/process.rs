@@ -28,6 +28,19 @@ pub(crate) fn version_line(program: &str, flag: &str) -> String {
     text.lines().next().unwrap_or("unknown").trim().to_owned()
 }
 
+/// The version of a Debian package, for programs that do not tell theirs; "unknown" when there
+/// is none.
+pub(crate) fn package_version(package: &str) -> String {
+    let mut command = Command::new("dpkg-query");
+    command.args(["--show", "--showformat=${Version}", package]).stdin(Stdio::null());
+    match command.output() {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
+    }
+}
+
 /// Runs a command to its end and returns the CPU time, user and system, of all its threads.
 pub(crate) fn cpu_time(command: &mut Command) -> Result<Duration> {
     let line = command_line(command);

@@ -25,7 +25,7 @@ struct Package {
     purpose: Purpose,
 }
 
-const PACKAGES: [Package; 4] = [
+const PACKAGES: [Package; 6] = [
     // jemalloc is built by configure and make.
     Package { program: "make", package: "make", purpose: Purpose::Test },
     // The screens are tested in a real terminal.
@@ -34,6 +34,9 @@ const PACKAGES: [Package; 4] = [
     Package { program: "chromium", package: "chromium", purpose: Purpose::Test },
     // The peer that every load generator is measured against.
     Package { program: "wrk", package: "wrk", purpose: Purpose::Bench },
+    // Two more that are in many hands.
+    Package { program: "hey", package: "hey", purpose: Purpose::Bench },
+    Package { program: "ab", package: "apache2-utils", purpose: Purpose::Bench },
 ];
 
 /// A cargo tool: built once into `target/tools`, unless the machine has it on the PATH.

@@ -27,7 +27,9 @@ pub(super) struct Measured {
 
 /// All pairs against one peer.
 pub(super) struct Comparison {
-    /// Whom `ebb` is compared with.
+    /// Who of ours is compared.
+    pub(super) ours: Peer,
+    /// Whom it is compared with.
     pub(super) peer: Peer,
     pub(super) peer_version: String,
     pub(super) ebb_version: String,
@@ -49,30 +51,31 @@ impl Comparison {
 ///
 /// # Errors
 /// When a generator or the target fails, or answers nothing.
-pub(super) fn run(peer: Peer, settings: &Settings) -> Result<Comparison> {
+pub(super) fn run((ours, peer): (Peer, Peer), settings: &Settings) -> Result<Comparison> {
     let theirs = peers::request_of(peer, &[], GENERATOR_CORE)?;
     let headers = theirs.headers();
-    let ours = peers::request_of(Peer::Ebb, &headers, GENERATOR_CORE)?;
+    let request = peers::request_of(ours, &headers, GENERATOR_CORE)?;
     let mut target = Target::start()?;
     let mut coin = Coin::new(settings.seed);
     let mut pairs = Vec::new();
     for pair in 0..=settings.pairs {
         let ebb_first = coin.heads();
         let mut measure = |generator: Peer| {
-            let headers = if generator == Peer::Ebb { headers.as_slice() } else { &[] };
+            let headers = if generator.is_ours() { headers.as_slice() } else { &[] };
             target.measure(generator, settings.seconds, headers)
         };
         let (ebb, other) = if ebb_first {
-            let ebb = measure(Peer::Ebb)?;
+            let ebb = measure(ours)?;
             (ebb, measure(peer)?)
         } else {
             let other = measure(peer)?;
-            (measure(Peer::Ebb)?, other)
+            (measure(ours)?, other)
         };
         // The first pair finds cold caches and a fresh target.
         if pair > 0 {
             println!(
-                "pair {pair:>2}  ebb {:.2} us {:.0}/s  {} {:.2} us {:.0}/s",
+                "pair {pair:>2}  {} {:.2} us {:.0}/s  {} {:.2} us {:.0}/s",
+                ours.name(),
                 ebb.cpu_us,
                 ebb.rate,
                 peer.name(),
@@ -83,10 +86,11 @@ pub(super) fn run(peer: Peer, settings: &Settings) -> Result<Comparison> {
         }
     }
     Ok(Comparison {
+        ours,
         peer,
         peer_version: peer.version()?,
-        ebb_version: Peer::Ebb.version()?,
-        likeness: ours.likeness(&theirs),
+        ebb_version: ours.version()?,
+        likeness: request.likeness(&theirs),
         request: theirs.text,
         pairs,
     })

@@ -15,7 +15,7 @@ mod paper;
 
 use crate::{paths, process, setup};
 use anyhow::{Context, Result, bail};
-use peers::Peer;
+use peers::{PEERS, Peer};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -34,7 +34,7 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { pairs: 9, seconds: 4, seed: 1, peers: vec![Peer::Wrk, Peer::Oha] }
+        Settings { pairs: 9, seconds: 4, seed: 1, peers: PEERS.to_vec() }
     }
 }
 
@@ -52,7 +52,7 @@ impl Settings {
                 "--only" => {
                     settings.peers.retain(|peer| peer.name() == *value);
                     if settings.peers.is_empty() {
-                        bail!("`--only {value}`: wrk or oha");
+                        bail!("`--only {value}`: one of {}", PEERS.map(Peer::name).join(", "));
                     }
                 }
                 _ => bail!("unknown setting `{name}`; --pairs, --seconds, --seed, --only"),
@@ -78,12 +78,21 @@ pub(crate) fn load(words: &[&str]) -> Result<()> {
     process::run(Command::new("cargo").args(words).current_dir(paths::root()))?;
     let mut comparisons = Vec::new();
     for peer in &settings.peers {
-        comparisons.push(compare::run(*peer, &settings)?);
+        comparisons.push(compare::run((Peer::Ebb, *peer), &settings)?);
+        if *peer == Peer::Wrk {
+            comparisons.push(compare::run((Peer::Checked, *peer), &settings)?);
+        }
     }
-    let text = paper::write(&settings, &comparisons)?;
-    println!("{text}");
+    write_down(&paper::section(&settings, &comparisons)?)
+}
+
+/// Prints the section of a bench and puts it into `docs/benchmarks.md`.
+fn write_down(section: &str) -> Result<()> {
+    println!("{section}");
     let file = paths::root().join("docs").join("benchmarks.md");
-    std::fs::write(&file, text).with_context(|| file.display().to_string())?;
+    let paper = std::fs::read_to_string(&file).unwrap_or_default();
+    std::fs::write(&file, paper::put_section(&paper, section))
+        .with_context(|| file.display().to_string())?;
     println!("written to docs/benchmarks.md");
     Ok(())
 }
@@ -122,7 +131,7 @@ mod tests {
         for (words, fault) in [
             (&["--pairs"][..], "`--pairs` wants a value"),
             (&["--pairs", "many"], "`--pairs many`"),
-            (&["--only", "ab"], "wrk or oha"),
+            (&["--only", "abc"], "one of wrk, oha, autocannon, hey, ab"),
             (&["--speed", "1"], "unknown setting `--speed`"),
         ] {
             let error = format!("{:#}", Settings::read(words).expect_err("a fault"));

@@ -23,38 +23,71 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum Peer {
     /// `ebb load`, its normal recording on.
     Ebb,
+    /// `ebb run` on a scenario whose path is a template and whose reply is checked twice.
+    Checked,
     /// Will Glozer's wrk, one thread.
     Wrk,
     /// hatoo's oha.
     Oha,
+    /// Matteo Collina's autocannon, on Node, without workers.
+    Autocannon,
+    /// Jaana Dogan's hey.
+    Hey,
+    /// Apache's ab: HTTP/1.0 with keep-alive.
+    Ab,
 }
+
+/// Those that `ebb load` is compared with.
+pub(super) const PEERS: [Peer; 5] = [Peer::Wrk, Peer::Oha, Peer::Autocannon, Peer::Hey, Peer::Ab];
+
+/// More requests than `ab` could send in any time it is given.
+const AB_REQUESTS: &str = "1000000000";
 
 impl Peer {
     /// The program's name, and how it is called in tables.
     pub(super) fn name(self) -> &'static str {
         match self {
             Peer::Ebb => "ebb",
+            Peer::Checked => "ebb with checks",
             Peer::Wrk => "wrk",
             Peer::Oha => "oha",
+            Peer::Autocannon => "autocannon",
+            Peer::Hey => "hey",
+            Peer::Ab => "ab",
         }
+    }
+
+    /// Who of ours is measured beside it in the row of that name.
+    pub(super) fn is_ours(self) -> bool {
+        matches!(self, Peer::Ebb | Peer::Checked)
     }
 
     /// The first line of `--version`, or its like.
     pub(super) fn version(self) -> Result<String> {
         let program = self.program()?;
-        let flag = if self == Peer::Wrk { "-v" } else { "--version" };
-        let line = process::version_line(&program.to_string_lossy(), flag);
-        // wrk adds a copyright after its version.
-        Ok(line.split(" [").next().unwrap_or(&line).to_owned())
+        let line = match self {
+            Peer::Hey => return Ok(format!("hey {}", process::package_version("hey"))),
+            Peer::Wrk => process::version_line(&program.to_string_lossy(), "-v"),
+            Peer::Ab => process::version_line(&program.to_string_lossy(), "-V"),
+            _ => process::version_line(&program.to_string_lossy(), "--version"),
+        };
+        // wrk adds a copyright after its version, ab its revision.
+        let line = line.split(" [").next().unwrap_or(&line);
+        let line = line.split(" <$").next().unwrap_or(line);
+        Ok(if self == Peer::Autocannon { format!("autocannon {line}") } else { line.to_owned() })
     }
 
     /// Where it is: ours among what was just built, others where `setup` found or put them.
     fn program(self) -> Result<PathBuf> {
         match self {
-            Peer::Ebb => Ok(paths::build_folder().join("release").join("ebb")),
-            Peer::Wrk | Peer::Oha => paths::find_program(self.name()).with_context(|| {
-                format!("`{}` is missing; `cargo xtask setup bench`", self.name())
-            }),
+            Peer::Ebb | Peer::Checked => Ok(paths::build_folder().join("release").join("ebb")),
+            Peer::Autocannon => {
+                Ok(paths::root().join("xtask/npm/node_modules/.bin").join(self.name()))
+            }
+            Peer::Wrk | Peer::Oha | Peer::Hey | Peer::Ab => paths::find_program(self.name())
+                .with_context(|| {
+                    format!("`{}` is missing; `cargo xtask setup bench`", self.name())
+                }),
         }
     }
 
@@ -69,6 +102,24 @@ impl Peer {
                 command.args(["load", load.url, "-c", &connections, "-d", &seconds, "-w", "1"]);
                 command.arg("--json").arg("--out").arg(load.out);
             }
+            Peer::Checked => {
+                let scenario = load.out.with_extension("toml");
+                std::fs::write(&scenario, checked_scenario(load))
+                    .with_context(|| scenario.display().to_string())?;
+                command.arg("run").arg(scenario).args(["--json", "--no-tui", "--threads", "1"]);
+                command.arg("--out").arg(load.out);
+            }
+            Peer::Autocannon => {
+                let seconds = load.seconds.to_string();
+                command.args(["-c", &connections, "-d", &seconds, load.url]);
+            }
+            Peer::Hey => {
+                command.args(["-cpus", "1", "-c", &connections, "-z", &seconds]);
+            }
+            Peer::Ab => {
+                let seconds = load.seconds.to_string();
+                command.args(["-q", "-k", "-c", &connections, "-t", &seconds, "-n", AB_REQUESTS]);
+            }
             Peer::Wrk => {
                 command.args(["-t", "1", "-c", &connections, "-d", &seconds, load.url]);
             }
@@ -76,12 +127,31 @@ impl Peer {
                 command.args(["--no-tui", "-c", &connections, "-z", &seconds, load.url]);
             }
         }
-        for header in load.headers {
-            command.arg("-H").arg(header);
+        if self != Peer::Checked {
+            for header in load.headers {
+                command.arg("-H").arg(header);
+            }
+        }
+        // These two want their flags before the URL.
+        if matches!(self, Peer::Hey | Peer::Ab) {
+            command.arg(load.url);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command)
     }
+}
+
+/// A path that is a template, and two checks, one of them on the body.
+fn checked_scenario(load: &Load<'_>) -> String {
+    format!(
+        "schema = 1\nname = \"checked\"\n\n[target]\nbase = \"{}\"\n\n[flow.readers]\n\
+         executor = \"constant-vus\"\nvus = {}\nduration = \"{}s\"\ntags = {{ team = \"bench\" }}\n\
+         steps = [\n  {{ get = \"/item/${{iteration}}?user=${{vu}}\", \
+         check = {{ status = 200, body = \"ebb\" }} }},\n]\n",
+        load.url.trim_end_matches('/'),
+        load.connections,
+        load.seconds
+    )
 }
 
 /// One run of one generator.

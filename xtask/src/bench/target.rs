@@ -14,9 +14,9 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-/// Head and body in one write.
+/// Head and body in one write. A client of HTTP/1.0 wants to be told that the connection stays.
 const REPLY: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\nContent-Type: text/plain\r\n\r\nebb and flow.\n";
+    b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 14\r\n\r\nebb and flow.\n";
 /// A generator's whole batch of pipelined requests, and far more than one request.
 const READ_BYTES: usize = 16 * 1024;
 /// Events taken at once: as many as the benches open connections.
