@@ -101,6 +101,7 @@ fn kind_word(kind: SlotKind) -> &'static str {
         SlotKind::Listen => "ws_listen",
         SlotKind::Ping => "ws_ping",
         SlotKind::Close => "ws_close",
+        SlotKind::Group => "group",
     }
 }
 

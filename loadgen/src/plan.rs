@@ -5,9 +5,11 @@
 //! iterations start is left to [`crate::schedule`], what happens in them to the engine.
 
 mod compile;
+mod control;
 mod op;
 mod quick;
 
+pub use control::{ConditionOp, ControlOp, TestOp};
 pub use op::{AwaitOp, ConnectOp, ExpectOp, HttpOp, Op, Prepared, SendOp};
 pub use quick::Quick;
 
@@ -37,6 +39,8 @@ pub struct Plan {
     pub slots: Vec<Slot>,
     /// Names of checks, with the slot of their step.
     pub checks: Vec<CheckName>,
+    /// Reasons for which steps let an iteration fail.
+    pub reasons: Vec<String>,
 }
 
 /// Where the target is.
@@ -85,6 +89,8 @@ pub enum SlotKind {
     Ping,
     /// WebSocket closes.
     Close,
+    /// Groups of steps.
+    Group,
 }
 
 impl SlotKind {

@@ -36,6 +36,8 @@ pub enum Failure {
     NotReceived,
     /// The HTTP status is 400 or above.
     Status(u16),
+    /// A step of the scenario says so, for the reason at this place of the plan's.
+    Asked(u16),
     /// The end of the load cut it short. Not counted as failed.
     Interrupted,
     /// Another error of the system, by its number.
@@ -86,6 +88,8 @@ impl fmt::Display for Failure {
             Self::NotOpen => "websocket not open",
             Self::NotReceived => "awaited message not received",
             Self::Status(status) => return write!(f, "status {status}"),
+            // Whoever has the plan says which.
+            Self::Asked(_) => "a step failed the iteration",
             Self::Interrupted => "interrupted",
             Self::System(number) => {
                 return write!(f, "{}", io::Error::from_raw_os_error(*number));

@@ -5,6 +5,7 @@
 //! line and its cure. Files that it names, and the base URL of a target that ebb starts, are
 //! left to the caller; what the load amounts to in bytes and time is left to [`crate::plan`].
 
+mod control;
 mod document;
 mod flow;
 mod reader;
@@ -13,6 +14,7 @@ pub mod units;
 pub(crate) mod verify;
 
 pub use crate::threshold::ThresholdText;
+pub use control::{Choice, Condition, Control, Test};
 
 use crate::template::Template;
 use ebbtide_record::{Kind, Verdict};
@@ -296,6 +298,8 @@ pub enum Verb {
         /// What.
         steps: Vec<Step>,
     },
+    /// Decides which steps are taken, how often, and under what name.
+    Control(Control),
 }
 
 /// A length of time, fixed or drawn evenly from a range.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use MetricType::{Counter, Gauge, Rate, Trend};
 
 /// All metrics there are, with their types.
-pub const METRICS: [(&str, MetricType); 36] = [
+pub const METRICS: [(&str, MetricType); 37] = [
     ("http_reqs", Counter),
     ("http_req_failed", Rate),
     ("http_req_duration", Trend),
@@ -27,6 +27,7 @@ pub const METRICS: [(&str, MetricType); 36] = [
     ("iterations", Counter),
     ("iteration_duration", Trend),
     ("iteration_latency", Trend),
+    ("group_duration", Trend),
     ("dropped_iterations", Counter),
     ("interrupted_iterations", Counter),
     ("vus", Gauge),

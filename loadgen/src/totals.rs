@@ -7,6 +7,7 @@ mod metrics;
 
 use crate::plan::{CheckName, Plan, Slot, SlotKind};
 use crate::recorder::{Counters, Recorder, Trend, add, histogram};
+use crate::sample::Failure;
 use crate::scenario::ThresholdText;
 use ebbtide_record::event::{Interval, MetricsSoFar, Quantiles, Warning};
 use ebbtide_record::summary::GENERATOR_SATURATED;
@@ -31,6 +32,8 @@ const HEALTH_MIN_S: f64 = 1.0;
 pub struct Totals {
     slots: Vec<Slot>,
     checks: Vec<CheckName>,
+    /// Reasons for which steps let an iteration fail.
+    reasons: Vec<String>,
     thresholds: Vec<ThresholdText>,
     recorder: Recorder,
     /// Length by thread, nanoseconds.
@@ -50,6 +53,7 @@ impl Totals {
         Self {
             slots: plan.slots.clone(),
             checks: plan.checks.clone(),
+            reasons: plan.reasons.clone(),
             thresholds: plan.thresholds.clone(),
             recorder: Recorder::new(plan.slots.len(), plan.checks.len()),
             lengths: vec![0; threads],
@@ -111,7 +115,7 @@ impl Totals {
     pub fn so_far(&self) -> MetricsSoFar {
         MetricsSoFar {
             metrics: self.metrics(),
-            errors: errors(&self.recorder),
+            errors: errors(&self.recorder, &self.reasons),
             checks: self.check_counts(),
             operations: self.operations(),
             measured_ms: self.measured_ns() as f64 / 1e6,
@@ -246,13 +250,22 @@ fn sum_trends(
     sum
 }
 
-fn errors(recorder: &Recorder) -> BTreeMap<String, u64> {
-    recorder.failures.iter().map(|(failure, count)| (failure.to_string(), *count)).collect()
+fn errors(recorder: &Recorder, reasons: &[String]) -> BTreeMap<String, u64> {
+    let words = |failure: &Failure| match failure {
+        Failure::Asked(place) => reasons.get(usize::from(*place)).cloned(),
+        _ => None,
+    };
+    recorder
+        .failures
+        .iter()
+        .map(|(failure, count)| (words(failure).unwrap_or_else(|| failure.to_string()), *count))
+        .collect()
 }
 
 /// One second of load, while it is put together from the reports of all threads.
 pub(crate) struct Slice {
     kinds: Vec<SlotKind>,
+    reasons: Vec<String>,
     open_model: bool,
     recorder: Recorder,
     lengths: Vec<u64>,
@@ -263,6 +276,7 @@ impl Slice {
     pub(crate) fn new(plan: &Plan, threads: usize) -> Self {
         Self {
             kinds: plan.slots.iter().map(|slot| slot.kind).collect(),
+            reasons: plan.reasons.clone(),
             open_model: plan.is_open_model(),
             recorder: Recorder::new(plan.slots.len(), plan.checks.len()),
             lengths: vec![0; threads],
@@ -313,7 +327,7 @@ impl Slice {
             offered: self.open_model.then_some(counters.offered),
             iterations: counters.iterations,
             requests: counters.requests,
-            errors: errors(&self.recorder),
+            errors: errors(&self.recorder, &self.reasons),
             dropped: counters.dropped,
             vus,
             messages_sent: counters.messages_sent,

@@ -3,6 +3,7 @@
 //! In: the program of a flow, the number of an iteration. Out: samples in the thread's recorder.
 //! When an iteration starts is left to the executor.
 
+mod control;
 mod exchange;
 mod talk;
 
@@ -28,6 +29,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(20);
 /// Longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// Turns of a loop after which others have theirs.
+const TURNS_UNBROKEN: u32 = 64;
+
 /// A virtual user.
 pub(crate) struct Vu {
     pub(crate) local: Rc<Local>,
@@ -38,6 +42,8 @@ pub(crate) struct Vu {
     sockets: Vec<Option<Socket>>,
     scope: Scope,
     counters: Vec<u32>,
+    /// Groups entered: where their durations go, and since when.
+    groups: Vec<(usize, u64)>,
     scratch: Vec<u8>,
     /// Intended start of an iteration, until its first exchange has taken it over.
     intended: Option<u64>,
@@ -61,6 +67,7 @@ impl Vu {
             sockets: program.sockets.iter().map(|_| None).collect(),
             scope: Scope::new(local.pass.input_round, program.captures.len()),
             counters: vec![0; program.loops],
+            groups: Vec::new(),
             scratch: Vec::new(),
             intended: None,
             known: None,
@@ -91,6 +98,9 @@ impl Vu {
         }
         let end = self.time();
         self.known = Some(end);
+        if !self.groups.is_empty() {
+            self.end_groups(end, result);
+        }
         self.local.note(|recorder| {
             if result == Err(Failure::Interrupted) {
                 recorder.counters.interrupted += 1;
@@ -115,7 +125,10 @@ impl Vu {
     async fn rest(&mut self, result: Result<(), Failure>) {
         self.known = None;
         let Err(failure) = result else { return };
-        if matches!(failure, Failure::Status(_) | Failure::TimedOut | Failure::NotReceived) {
+        if matches!(
+            failure,
+            Failure::Status(_) | Failure::TimedOut | Failure::NotReceived | Failure::Asked(_)
+        ) {
             return;
         }
         self.pause = (self.pause * 2).clamp(PAUSE_FIRST, PAUSE_MAX);
@@ -143,10 +156,21 @@ impl Vu {
                     let until = self.time() + self.draw(*span);
                     self.wait_until(until).await?;
                 }
+                Op::Pause { mean, max } => {
+                    let until = self.time() + self.draw_exponential(*mean, *max);
+                    self.wait_until(until).await?;
+                }
+                Op::Control(control) => place = self.steer(control, place, flow.ops.len())?,
                 Op::Again { to, times, counter } => {
                     self.counters[*counter] += 1;
                     if self.counters[*counter] < *times {
                         place = *to;
+                        // A loop whose steps wait for nothing must not keep the thread.
+                        if self.counters[*counter].is_multiple_of(TURNS_UNBROKEN)
+                            && self.local.reactor.breathe().await
+                        {
+                            self.known = None;
+                        }
                     } else {
                         self.counters[*counter] = 0;
                     }

@@ -76,16 +76,19 @@ struct Compiler<'p, 'n> {
 }
 
 impl Compiler<'_, '_> {
-    /// Gives captures and sockets their places, before any step refers to them.
+    /// Gives variables and sockets their places, before any step refers to them.
     fn declare(&mut self, steps: &[Step]) {
         for step in steps {
+            for name in step.verb.sets() {
+                self.declare_variable(name);
+            }
             match &step.verb {
-                Verb::Http(http) => self.declare_captures(&http.captures),
-                Verb::Await(wait) => self.declare_captures(&wait.captures),
                 Verb::Connect(connect) => self.declare_socket(connect),
                 Verb::Close { on, .. } => self.closed.extend(on.clone()),
-                Verb::Repeat { steps, .. } => self.declare(steps),
                 _ => {}
+            }
+            for (_, steps) in step.verb.inside() {
+                self.declare(steps);
             }
             if let (Verb::Close { on: None, .. }, Some(only)) = (&step.verb, self.sockets.first()) {
                 self.closed.push(only.name.clone());
@@ -93,11 +96,9 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn declare_captures(&mut self, captures: &[(String, String)]) {
-        for (name, _) in captures {
-            if !self.captures.contains(name) {
-                self.captures.push(name.clone());
-            }
+    fn declare_variable(&mut self, name: &str) {
+        if !self.captures.iter().any(|known| known == name) {
+            self.captures.push(name.to_owned());
         }
     }
 
@@ -137,7 +138,8 @@ impl Compiler<'_, '_> {
             Verb::Ping { on, within } => self.ping_op(step, (on.as_ref(), *within), times),
             Verb::Close { on, code } => self.close_op(step, (on.as_ref(), *code), times),
             Verb::Think(span) => Op::Think(*span),
-            Verb::Repeat { count, steps } => self.repeat_op((*count, steps), times, depth),
+            Verb::Repeat { count, steps } => return self.repeat((*count, steps), times, depth),
+            Verb::Control(control) => return self.control(step, control, (times, depth)),
         };
         self.ops.push(op);
     }

@@ -3,6 +3,7 @@
 //! In: nothing. Out: the types that a plan's programs are made of. How steps become instructions
 //! is left to `compile.rs`.
 
+use super::control::ControlOp;
 use crate::scenario::{Predicate, Span};
 use crate::template::Template;
 use serde::Serialize;
@@ -49,6 +50,15 @@ pub enum Op {
     },
     /// Waits.
     Think(Span),
+    /// Waits for a time drawn from an exponential distribution.
+    Pause {
+        /// Its mean.
+        mean: Duration,
+        /// What is drawn above it counts as this.
+        max: Option<Duration>,
+    },
+    /// Decides which instruction is next.
+    Control(ControlOp),
     /// Jumps back to `to` until the instructions from there have run `times` times.
     Again {
         /// Place of the first instruction of the loop.

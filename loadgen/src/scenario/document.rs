@@ -4,6 +4,7 @@
 //! left to the neighbouring files.
 
 use super::reader::{Fields, Node, Reader};
+use super::step::{self, Around, Lists};
 use super::{HeapSource, MemoryWatch, SCHEMA, SEED_DEFAULT, Scenario, Target, ThresholdText, flow};
 use crate::fault::{Fault, Faults, did_you_mean};
 use crate::threshold;
@@ -70,9 +71,10 @@ fn read(root: &Fields<'_, '_>, file: &str) -> Scenario {
     if let Some(node) = root.opt("data") {
         node.fault("data files are not read yet (put the values into the steps for now)");
     }
+    let lists = lists(root);
     if let Some(fields) = root.need("flow", "[flow.main]").and_then(|node| node.fields()) {
         for (name, node) in fields.entries() {
-            if let Some(flow) = flow::read(&node) {
+            if let Some(flow) = flow::read(&node, &lists) {
                 scenario.flows.insert(name.to_owned(), flow);
             }
         }
@@ -92,19 +94,30 @@ fn read(root: &Fields<'_, '_>, file: &str) -> Scenario {
     scenario
 }
 
+/// Lists of steps by name. Each is read once for its own faults, whether or not it is used.
+fn lists<'a, 't>(root: &Fields<'a, 't>) -> Lists<'a, 't> {
+    let Some(fields) = root.opt("steps").and_then(|node| node.fields()) else {
+        return Lists::new();
+    };
+    let mut lists = Lists::new();
+    for (name, node) in fields.entries() {
+        lists.insert(name, node);
+    }
+    for (name, node) in &lists {
+        step::read_list(node, &Around::new(false, &lists).within(name));
+    }
+    lists
+}
+
 fn finish(root: &Fields<'_, '_>) {
     // The root is borrowed, so its unknown keys are noted by a twin that has asked for the same.
-    let known = ["schema", "name", "seed", "target", "data", "flow", "memory", "thresholds"];
+    let known =
+        ["schema", "name", "seed", "target", "data", "steps", "flow", "memory", "thresholds"];
     for (name, node) in root.entries() {
         if !known.contains(&name) {
             let hint = did_you_mean(name, known.into_iter());
-            let hint = if hint.is_empty() {
-                " (known: `schema`, `name`, `seed`, `target`, `data`, `flow`, `memory`, \
-                 `thresholds`)"
-                    .to_owned()
-            } else {
-                hint
-            };
+            let hint =
+                if hint.is_empty() { format!(" (known: {})", step::quoted(&known)) } else { hint };
             node.reader.fault(node.span.start, "", format!("unknown key `{name}`{hint}"));
         }
     }

@@ -4,6 +4,7 @@
 //! may be is left to `step.rs`.
 
 use super::reader::{Fields, Node};
+use super::step::{Around, Lists};
 use super::{Executor, Flow, Stage, VuPool, step, verify};
 use crate::fault::did_you_mean;
 use std::time::Duration;
@@ -31,7 +32,7 @@ const EXECUTORS: [&str; 6] = [
 ];
 
 /// Reads a flow; none when it has no executor or no steps.
-pub(crate) fn read(node: &Node<'_, '_>) -> Option<Flow> {
+pub(crate) fn read(node: &Node<'_, '_>, lists: &Lists<'_, '_>) -> Option<Flow> {
     let fields = node.fields()?;
     let executor = executor(&fields);
     let duration = |key| fields.opt(key).and_then(|node: Node<'_, '_>| node.duration());
@@ -41,7 +42,7 @@ pub(crate) fn read(node: &Node<'_, '_>) -> Option<Flow> {
     let tags = step::tags(&fields);
     let steps = match fields.need("steps", "steps = [{ get = \"/\" }]") {
         Some(node) => {
-            let steps = step::read_all(&node, per_iteration);
+            let steps = step::read_list(&node, &Around::new(per_iteration, lists));
             if node.value.as_array().is_some_and(|array| array.is_empty()) {
                 node.fault("there is no step (write `steps = [{ get = \"/\" }]`)");
             }

@@ -8,22 +8,33 @@ use super::units;
 use super::{Span, Template};
 use crate::fault::{Fault, Faults, did_you_mean};
 use crate::template::Escape;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// Steps that used lists may come to: lists within lists multiply.
+pub(crate) const USED_MAX: usize = 100_000;
 
 /// The faults of a document, gathered while it is read.
 pub(crate) struct Reader<'t> {
     text: &'t str,
     file: &'t str,
     faults: RefCell<Vec<Fault>>,
+    /// Steps read as parts of used lists.
+    used: Cell<usize>,
 }
 
 impl<'t> Reader<'t> {
     pub(crate) fn new(text: &'t str, file: &'t str) -> Self {
-        Self { text, file, faults: RefCell::new(Vec::new()) }
+        Self { text, file, faults: RefCell::default(), used: Cell::new(0) }
+    }
+
+    /// Takes note of steps of a used list; false once there are too many.
+    pub(crate) fn has_room(&self, steps: usize) -> bool {
+        self.used.set(self.used.get() + steps);
+        self.used.get() <= USED_MAX
     }
 
     /// Line of a byte offset, from 1.
@@ -48,6 +59,14 @@ impl<'t> Reader<'t> {
     pub(crate) fn into_faults(self) -> Option<Faults> {
         let mut list = self.faults.into_inner();
         list.sort_by_key(|fault| fault.line);
+        // Steps that are used in several places are read as often.
+        let mut seen = Vec::new();
+        list.retain(|fault| {
+            !seen.contains(fault) && {
+                seen.push(fault.clone());
+                true
+            }
+        });
         if list.is_empty() { None } else { Some(Faults { list }) }
     }
 }

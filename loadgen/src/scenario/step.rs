@@ -19,28 +19,64 @@ use std::time::Duration;
 /// Time limit of an exchange that names none: k6's is a minute, autocannon's ten seconds.
 pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 22] = [
     "get", "post", "put", "patch", "delete", "head", "options", "connect", "send", "await",
-    "listen", "ping", "close", "think", "repeat",
+    "listen", "ping", "close", "think", "repeat", "one_of", "if", "group", "set", "fail", "stop",
+    "use",
 ];
 
 /// Verbs of the form that this version does not know yet.
-const VERBS_LATER: [&str; 9] = [
-    "request",
-    "sio_connect",
-    "emit",
-    "await_event",
-    "sio_close",
-    "one_of",
-    "parallel",
-    "if",
-    "group",
-];
+const VERBS_LATER: [&str; 6] =
+    ["request", "sio_connect", "emit", "await_event", "sio_close", "parallel"];
+
+/// Lists of steps that flows may use, by name.
+pub(crate) type Lists<'a, 't> = BTreeMap<&'a str, Node<'a, 't>>;
+
+/// What surrounds a list of steps.
+pub(crate) struct Around<'r, 'a, 't> {
+    /// Sockets are closed at the end of each iteration, unless they say otherwise.
+    pub(crate) per_iteration: bool,
+    /// Lists that may be used.
+    pub(crate) lists: &'r Lists<'a, 't>,
+    depth: usize,
+    /// The named lists that it is in, outermost first.
+    using: Vec<&'r str>,
+}
+
+impl<'r, 'a, 't> Around<'r, 'a, 't> {
+    pub(crate) fn new(per_iteration: bool, lists: &'r Lists<'a, 't>) -> Self {
+        Self { per_iteration, lists, depth: 0, using: Vec::new() }
+    }
+
+    /// The same, one level deeper.
+    fn deeper(&self) -> Self {
+        Self { depth: self.depth + 1, using: self.using.clone(), ..*self }
+    }
+
+    /// The same, inside a named list.
+    pub(crate) fn within(&self, list: &'r str) -> Self {
+        let mut deeper = self.deeper();
+        deeper.using.push(list);
+        deeper
+    }
+
+    fn is_in(&self, list: &str) -> bool {
+        self.using.contains(&list)
+    }
+
+    /// The lists from this one back to it, for a fault.
+    fn circle(&self, list: &'r str) -> String {
+        let mut circle: Vec<&str> =
+            self.using.iter().copied().skip_while(|using| *using != list).collect();
+        circle.push(list);
+        quoted(&circle)
+    }
+}
 
 /// Reads all steps of an array.
-pub(crate) fn read_all(node: &Node<'_, '_>, per_iteration: bool) -> Vec<Step> {
+pub(crate) fn read_list(node: &Node<'_, '_>, around: &Around<'_, '_, '_>) -> Vec<Step> {
     let items = node.items().unwrap_or_default();
-    items.iter().filter_map(|item| read(item, per_iteration, 0)).collect()
+    items.iter().filter_map(|item| read(item, around)).collect()
 }
 
 pub(crate) fn tags(fields: &Fields<'_, '_>) -> BTreeMap<String, String> {
@@ -54,21 +90,28 @@ pub(crate) fn tags(fields: &Fields<'_, '_>) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn read(node: &Node<'_, '_>, per_iteration: bool, depth: usize) -> Option<Step> {
+fn read(node: &Node<'_, '_>, around: &Around<'_, '_, '_>) -> Option<Step> {
     let fields = node.fields()?;
     let name = fields.opt("name").and_then(|node| node.text()).map(str::to_owned);
     let tags = tags(&fields);
     let verb = find_verb(&fields)?;
     let line = node.line();
     let verb = match verb {
-        "connect" => websocket::connect(&fields, per_iteration),
+        "connect" => websocket::connect(&fields, around.per_iteration),
         "send" => websocket::send(&fields),
         "await" => websocket::awaiting(&fields),
         "listen" => websocket::listen(&fields),
         "ping" => websocket::ping(&fields),
         "close" => websocket::close(&fields),
         "think" => control::think(&fields),
-        "repeat" => control::repeat(&fields, per_iteration, depth),
+        "repeat" => control::repeat(&fields, around),
+        "one_of" => control::one_of(&fields, around),
+        "if" => control::branch(&fields, around),
+        "group" => control::group(&fields, around),
+        "set" => control::set(&fields),
+        "fail" => control::fail(&fields),
+        "stop" => control::stop(&fields),
+        "use" => control::use_list(&fields, around),
         method => http::http(&fields, method),
     };
     fields.finish();

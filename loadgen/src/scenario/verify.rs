@@ -5,55 +5,99 @@
 
 use super::reader::Reader;
 use super::step::quoted;
-use super::{Expectation, Predicate, Step, Template, Verb};
+use super::{Control, Expectation, Predicate, Step, Template, Test, Verb};
 use crate::fault::did_you_mean;
 use crate::template::{Variable, unknown_variable};
 
-/// Notes faults between steps: sockets used before they are opened, captures nobody makes.
+/// Notes faults between steps: sockets used before they are opened, variables nobody sets, or
+/// nobody sets before they are read.
 pub(crate) fn verify(reader: &Reader<'_>, path: &str, steps: &[Step]) {
-    let (mut sockets, mut captures) = (Vec::new(), Vec::new());
-    collect(steps, &mut sockets, &mut captures);
-    verify_steps(reader, path, steps, (&sockets, &captures));
+    let mut known = Known { reader, sockets: Vec::new(), variables: Vec::new() };
+    known.collect(steps);
+    known.verify(path, steps, &mut Vec::new());
 }
 
-fn collect(steps: &[Step], sockets: &mut Vec<String>, captures: &mut Vec<String>) {
-    for step in steps {
-        match &step.verb {
-            Verb::Connect(connect) if !sockets.contains(&connect.socket) => {
-                sockets.push(connect.socket.clone());
+/// What the steps of a flow open and set.
+struct Known<'r, 't> {
+    reader: &'r Reader<'t>,
+    sockets: Vec<String>,
+    variables: Vec<String>,
+}
+
+impl Known<'_, '_> {
+    fn collect(&mut self, steps: &[Step]) {
+        for step in steps {
+            match &step.verb {
+                Verb::Connect(connect) if !self.sockets.contains(&connect.socket) => {
+                    self.sockets.push(connect.socket.clone());
+                }
+                _ => {}
             }
-            Verb::Http(http) => captures.extend(http.captures.iter().map(|(name, _)| name.clone())),
-            Verb::Await(wait) => {
-                captures.extend(wait.captures.iter().map(|(name, _)| name.clone()))
+            self.variables.extend(step.verb.sets().into_iter().map(str::to_owned));
+            for (_, steps) in step.verb.inside() {
+                self.collect(steps);
             }
-            Verb::Repeat { steps, .. } => collect(steps, sockets, captures),
-            _ => {}
         }
     }
-}
 
-fn verify_steps(
-    reader: &Reader<'_>,
-    path: &str,
-    steps: &[Step],
-    known: (&Vec<String>, &Vec<String>),
-) {
-    for (index, step) in steps.iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        if let Some(on) = socket_of(&step.verb) {
-            verify_socket(reader, &path, step.line, (on, known.0));
-        }
-        for template in templates_of(&step.verb) {
-            for variable in template.variables() {
-                if let Variable::Capture(name, _) = variable
-                    && !known.1.contains(name)
-                {
-                    reader.fault_at_line(step.line, &path, unknown_variable(name, known.1));
+    /// Goes through the steps in order; `set` are the variables that a step before may have set.
+    fn verify(&self, path: &str, steps: &[Step], set: &mut Vec<String>) {
+        for (index, step) in steps.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            if let Some(on) = socket_of(&step.verb) {
+                verify_socket(self.reader, &path, step.line, (on, &self.sockets));
+            }
+            if let Verb::Control(Control::Set(values)) = &step.verb {
+                // In the order of the file, each may read those before it.
+                for (name, value) in values {
+                    self.verify_variables(&path, step.line, (value, Some(set)));
+                    set.push(name.clone());
                 }
             }
+            for template in templates_of(&step.verb) {
+                self.verify_variables(&path, step.line, (template, Some(set)));
+            }
+            // A condition may ask for what is not set yet: that is what `exists` is for.
+            if let Verb::Control(control) = &step.verb
+                && let Some(condition) = control.condition()
+            {
+                self.verify_variables(&path, step.line, (&condition.value, None));
+                for template in condition.tests.iter().filter_map(Test::template) {
+                    self.verify_variables(&path, step.line, (template, None));
+                }
+            }
+            let before = set.clone();
+            for (place, steps) in step.verb.inside() {
+                if step.verb.is_choice() {
+                    let mut own = before.clone();
+                    self.verify(&format!("{path}{place}"), steps, &mut own);
+                    set.extend(own.into_iter().skip(before.len()));
+                } else {
+                    self.verify(&format!("{path}{place}"), steps, set);
+                }
+            }
+            set.extend(step.verb.sets().into_iter().map(str::to_owned));
         }
-        if let Verb::Repeat { steps, .. } = &step.verb {
-            verify_steps(reader, &format!("{path}.steps"), steps, known);
+    }
+
+    fn verify_variables(
+        &self,
+        path: &str,
+        line: usize,
+        (template, set): (&Template, Option<&Vec<String>>),
+    ) {
+        for variable in template.variables() {
+            let Variable::Capture(name, _) = variable else { continue };
+            if !self.variables.contains(name) {
+                let what = unknown_variable(name, &self.variables);
+                self.reader.fault_at_line(line, path, what);
+            } else if set.is_some_and(|set| !set.contains(name)) {
+                let what = format!(
+                    "`${{{name}}}` is read before any step sets it (set it in a step before, if \
+                     need be with `{{ set = {{ {name} = \"\" }} }}`)"
+                );
+                self.reader.fault_at_line(line, path, what);
+            }
         }
     }
 }
@@ -95,7 +139,11 @@ pub(crate) fn socket_of(verb: &Verb) -> Option<Option<&String>> {
         Verb::Listen { on, .. } | Verb::Ping { on, .. } | Verb::Close { on, .. } => {
             Some(on.as_ref())
         }
-        Verb::Http(_) | Verb::Connect(_) | Verb::Think(_) | Verb::Repeat { .. } => None,
+        Verb::Http(_)
+        | Verb::Connect(_)
+        | Verb::Think(_)
+        | Verb::Repeat { .. }
+        | Verb::Control(_) => None,
     }
 }
 
@@ -132,6 +180,7 @@ fn templates_of(verb: &Verb) -> Vec<&Template> {
             }
         }
         Verb::Await(wait) => expected(&mut out, &wait.expectation),
+        Verb::Control(Control::Set(values)) => pairs(&mut out, values),
         _ => {}
     }
     out

@@ -15,13 +15,14 @@ use std::collections::BTreeSet;
 const PERCENTILES: [f64; 4] = [90.0, 95.0, 99.0, 99.9];
 
 /// Trends by metric: name, the slots it is measured in, and what is summed.
-const TRENDS: [(&str, SlotKind, &[Trend]); 13] = [
+const TRENDS: [(&str, SlotKind, &[Trend]); 14] = [
     ("http_req_duration", SlotKind::Http, &[Trend::Duration, Trend::DurationLong]),
     ("http_req_latency", SlotKind::Http, &[Trend::Latency]),
     // A reply that came in one piece was waited for all the time.
     ("http_req_waiting", SlotKind::Http, &[Trend::Duration, Trend::Waiting]),
     ("http_req_connecting", SlotKind::Http, &[Trend::Connecting]),
     ("iteration_duration", SlotKind::Flow, &[Trend::Duration]),
+    ("group_duration", SlotKind::Group, &[Trend::Duration]),
     ("iteration_latency", SlotKind::Flow, &[Trend::Latency]),
     ("late_start", SlotKind::Flow, &[Trend::LateStart]),
     ("ws_connecting", SlotKind::Connect, &[Trend::Duration]),
