@@ -36,9 +36,6 @@ pub(crate) struct Making {
     /// Folder for the run, which must not hold one yet [default: ./ebb-runs/TIME-NAME]
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
-    /// Print the summary as one JSON document
-    #[arg(long)]
-    pub(crate) json: bool,
     /// Print progress as lines, even on a terminal
     #[arg(long)]
     pub(crate) no_tui: bool,

@@ -10,6 +10,7 @@ mod failure;
 mod flags;
 mod folder_name;
 mod follow;
+mod form;
 mod interrupt;
 mod output;
 mod permission;

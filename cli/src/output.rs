@@ -88,6 +88,12 @@ impl Output {
         self.result(&ebbtide_reports::text::render(state, self.style(folder.as_deref())))
     }
 
+    /// For text that goes to a file: no colours, unless they are always wanted.
+    pub(crate) fn for_file(self) -> Self {
+        let color = if self.color == Color::Always { Color::Always } else { Color::Never };
+        Self { color, ..self }
+    }
+
     /// How text on standard output looks.
     pub(crate) fn style(self, folder: Option<&str>) -> Style<'_> {
         Style { color: self.color(io::stdout().is_terminal()), width: width(), folder }

@@ -242,3 +242,47 @@ fn snapshots_without_a_pause_are_refused() {
     let pid = std::process::id().to_string();
     assert_fails(&ebb(&["watch", &pid, "--every", "0s"]), 2, &["--every 0s", "1 s"]);
 }
+
+#[test]
+fn a_run_is_reported_in_every_form_and_a_file_name_tells_the_form() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs/load.ndjson");
+    std::fs::copy(log, folder.path().join("events.ndjson")).expect("the events of a run");
+    let run = folder.path().to_str().expect("a path");
+    for (form, first) in [
+        ("text", "\n  "),
+        ("json", "{"),
+        ("html", "<!doctype html>"),
+        ("junit", "<?xml"),
+        ("markdown", "## "),
+        ("ndjson", "{\"t_ms\":"),
+        ("csv", "t_ms,"),
+        ("openmetrics", "# TYPE "),
+    ] {
+        let output = ebb(&["report", run, "--format", form]);
+        assert_eq!(output.status.code(), Some(0), "{form}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).to_lowercase().starts_with(&first.to_lowercase()), "{form}");
+    }
+    let file = folder.path().join("results.xml");
+    let output = ebb(&["report", run, "-o", file.to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(std::fs::read_to_string(file).expect("a file").contains("<testsuites"));
+    assert!(!folder.path().join("report.html").exists(), "the folder was not left alone");
+}
+
+#[test]
+fn reports_that_could_not_be_written_are_told_before_the_load() {
+    let url = format!("http://127.0.0.1:{}/", closed_port());
+    let table: [(&[&str], &str); 4] = [
+        (&["--report", "junit=/nonexistent/a.xml"], "/nonexistent/a.xml"),
+        (&["--report", "csv=-", "--json"], "one result"),
+        (&["--report", "csv=-", "--report", "junit=-"], "one result"),
+        (&["--report", "xml=a.xml"], "junit"),
+    ];
+    for (flags, words) in table {
+        let output = ebb(&[&["load", &url][..], flags].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+    }
+}

@@ -101,6 +101,29 @@ pub fn duration(ms: f64) -> String {
     }
 }
 
+/// Unix milliseconds as `2026-01-01 00:00:00 UTC`, by the civil calendar (days to date after
+/// H. Hinnant, "chrono-compatible low-level date algorithms").
+#[must_use]
+pub fn utc(unix_ms: u64) -> String {
+    let seconds = unix_ms / 1_000;
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        rest / 3_600,
+        rest % 3_600 / 60,
+        rest % 60
+    )
+}
+
 /// A share from 0 to 1 in per cent. Neither 0 % nor 100 % unless it is exactly that.
 #[must_use]
 pub fn percent(share: f64) -> String {
@@ -203,6 +226,19 @@ mod tests {
         ];
         for (seen, expected) in table {
             assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let table = [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_827_696_000, "2000-02-29 12:34:56 UTC"),
+            (1_767_225_599_999, "2025-12-31 23:59:59 UTC"),
+            (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
+        ];
+        for (ms, expected) in table {
+            assert_eq!(utc(ms), expected);
         }
     }
 

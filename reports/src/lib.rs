@@ -1,14 +1,18 @@
 //! Renders a recorded run. In goes the [`State`](ebbtide_record::State) that the events of a run
 //! build, or its [`Summary`](ebbtide_record::Summary); out comes a string: [`text`] for a
-//! terminal, [`json`] for programs, [`html`] for a browser and a printer.
+//! terminal, [`json`] for programs, [`html`] for a browser and a printer, [`junit`] and
+//! [`markdown`] for continuous integration, [`series`] and [`openmetrics`] for other tools.
 //!
 //! All of it is pure: the same state gives the same bytes. Writing files, asking the terminal
 //! for its width and opening a browser are left to others. What is found is put into words once,
-//! in [`finding`], so that no two reports can say different things. JUnit and Markdown will stand
-//! here as modules of their own.
+//! in [`finding`], so that no two reports can say different things.
 
 pub mod figures;
 pub mod finding;
 pub mod html;
 pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod openmetrics;
+pub mod series;
 pub mod text;

@@ -29,6 +29,9 @@ pub(crate) struct Demo {
     seed: Option<u64>,
     #[command(flatten)]
     making: Making,
+    /// Print both summaries as one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 impl Demo {
@@ -83,17 +86,17 @@ impl Demo {
         if leak.exit_code == exit::INTERRUPTED
             || mended.is_some_and(|mended| mended.exit_code == exit::INTERRUPTED)
         {
-            output.run(&leak.state, Some(&leak.folder), self.making.json)?;
+            output.run(&leak.state, Some(&leak.folder), self.json)?;
             return Ok(exit::INTERRUPTED);
         }
         let found = leak.state.memory.sites.first().filter(|site| is_leak(site));
         let clean = mended.is_some_and(|mended| mended.exit_code == exit::FINE);
         let (Some(site), Some(mended)) = (found, mended.filter(|_| clean)) else {
             let shown = mended.filter(|_| found.is_some()).unwrap_or(leak);
-            output.run(&shown.state, Some(&shown.folder), self.making.json)?;
+            output.run(&shown.state, Some(&shown.folder), self.json)?;
             return Err(Failure::failed(unshown(found.is_some(), &shown.state)));
         };
-        if self.making.json {
+        if self.json {
             let document = serde_json::json!({
                 "leak": Summary::of(&leak.state),
                 "mended": Summary::of(&mended.state),

@@ -7,6 +7,7 @@ use super::{VERSION, command_line, on_runtime};
 use crate::failure::Failure;
 use crate::flags::Permission;
 use crate::follow::{self, Follow};
+use crate::form::Reporting;
 use crate::output::Output;
 use crate::tui::Purpose;
 use crate::{interrupt, permission, reach};
@@ -77,9 +78,8 @@ pub(crate) struct Load {
     /// Folder to keep the run in; none is made without it
     #[arg(short, long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Print the summary as one JSON document
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    reporting: Reporting,
     #[command(flatten)]
     permission: Permission,
 }
@@ -91,6 +91,7 @@ impl Load {
     ///
     /// When the arguments are at fault, the host has no address or the folder cannot be written.
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
+        self.reporting.check()?;
         let plan = Plan::quick(&self.quick()?)?;
         permission::to_load(&plan.address.host, &self.permission.allow_host)?;
         on_runtime(1, reach::target(&plan.address))?;
@@ -114,7 +115,7 @@ impl Load {
             folder::write_summary(folder.path(), &state)?;
             write_report(folder.path(), &state)?;
         }
-        output.run(&state, folder.as_ref().map(RunFolder::path), self.json)?;
+        self.reporting.deliver(&state, output, folder.as_ref().map(RunFolder::path))?;
         Ok(code)
     }
 

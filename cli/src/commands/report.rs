@@ -4,11 +4,11 @@
 
 use super::run::write_report;
 use crate::failure::Failure;
+use crate::form::{self, Form};
 use crate::output::Output;
-use clap::{Args, ValueEnum};
-use ebbtide_record::Summary;
+use clap::Args;
 use ebbtide_rounds::{exit, folder};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The arguments of `ebb report`.
 #[derive(Args, Debug)]
@@ -18,23 +18,12 @@ pub(crate) struct Report {
     /// Print the summary as one JSON document
     #[arg(long)]
     json: bool,
-    /// Write one form to --out (to standard output without it) and leave the folder alone
+    /// Write this form to --out (to standard output without it) and leave the folder alone
     #[arg(long, value_enum)]
     format: Option<Form>,
-    /// File to write to
+    /// File to write to; its ending tells the form when --format does not
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-}
-
-/// A form of the report.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Form {
-    /// For a terminal.
-    Text,
-    /// The summary.
-    Json,
-    /// For a browser.
-    Html,
 }
 
 impl Report {
@@ -54,13 +43,10 @@ impl Report {
         let form = self.format.or_else(|| self.out.as_deref().map(Form::of));
         if let Some(form) = form {
             let name = self.run.display().to_string();
-            let text = match form {
-                Form::Text => ebbtide_reports::text::render(&state, output.style(Some(&name))),
-                Form::Json => ebbtide_reports::json::render(&Summary::of(&state)),
-                Form::Html => ebbtide_reports::html::render(&state),
-            };
+            let wide = if self.out.is_some() { output.for_file() } else { output };
+            let text = form.render(&state, wide, Some(&name));
             match &self.out {
-                Some(out) => write(out, &text)?,
+                Some(out) => form::write(out, &text)?,
                 None => output.result(&text)?,
             }
             return Ok(exit::FINE);
@@ -77,21 +63,4 @@ impl Report {
         output.run(&state, onward.map(|_| self.run.as_path()), self.json)?;
         Ok(exit::FINE)
     }
-}
-
-impl Form {
-    /// The form that a file's name asks for.
-    fn of(path: &Path) -> Self {
-        match path.extension().and_then(|end| end.to_str()) {
-            Some("html" | "htm") => Self::Html,
-            Some("json") => Self::Json,
-            _ => Self::Text,
-        }
-    }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| {
-        Failure::failed(format!("`{}`: {error}: choose another file with `--out`", path.display()))
-    })
 }

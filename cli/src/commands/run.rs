@@ -6,6 +6,7 @@ use super::{VERSION, command_line, on_runtime};
 use crate::failure::Failure;
 use crate::flags::{Making, Permission};
 use crate::follow::{self, Follow};
+use crate::form::Reporting;
 use crate::output::{self, Output};
 use crate::tui::Purpose;
 use crate::{folder_name, interrupt, permission, reach};
@@ -34,6 +35,8 @@ pub(crate) struct Run {
     #[command(flatten)]
     making: Making,
     #[command(flatten)]
+    reporting: Reporting,
+    #[command(flatten)]
     permission: Permission,
 }
 
@@ -44,6 +47,7 @@ impl Run {
     ///
     /// When the run could not begin or not be written down.
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
+        self.reporting.check()?;
         let (mut scenario, text) = read_scenario(&self.scenario)?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         if let Some(base) = &scenario.target.base {
@@ -68,7 +72,7 @@ impl Run {
             interrupt::obey(control.clone(), output)?;
             drive(request, control, output, screen).await
         })?;
-        output.run(&outcome.state, Some(&outcome.folder), self.making.json)?;
+        self.reporting.deliver(&outcome.state, output, Some(&outcome.folder))?;
         Ok(outcome.exit_code)
     }
 }
