@@ -40,8 +40,8 @@ pub(super) enum Peer {
 /// Those that `ebb load` is compared with.
 pub(super) const PEERS: [Peer; 5] = [Peer::Wrk, Peer::Oha, Peer::Autocannon, Peer::Hey, Peer::Ab];
 
-/// More requests than `ab` could send in any time it is given.
-const AB_REQUESTS: &str = "1000000000";
+/// More requests than `ab` sends in the time of a run; it makes room for that many results.
+const AB_REQUESTS: &str = "5000000";
 
 impl Peer {
     /// The program's name, and how it is called in tables.
@@ -71,8 +71,9 @@ impl Peer {
             Peer::Ab => process::version_line(&program.to_string_lossy(), "-V"),
             _ => process::version_line(&program.to_string_lossy(), "--version"),
         };
-        // wrk adds a copyright after its version, ab its revision.
-        let line = line.split(" [").next().unwrap_or(&line);
+        // wrk adds a copyright after its version, ab its revision and a sentence around it.
+        let line = line.trim_start_matches("This is ");
+        let line = line.split(" [").next().unwrap_or(line);
         let line = line.split(" <$").next().unwrap_or(line);
         Ok(if self == Peer::Autocannon { format!("autocannon {line}") } else { line.to_owned() })
     }
