@@ -5,11 +5,13 @@
 
 mod executor;
 mod local;
+mod tempo;
 mod thread;
 mod vu;
 
 use crate::plan::Plan;
 use crate::recorder::Recorder;
+use crate::segment::Segment;
 use crate::totals::{Slice, Totals};
 use ebbtide_record::event::Interval;
 use std::collections::BTreeMap;
@@ -17,6 +19,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tempo::Tempo;
 use thread::Report;
 use tokio::sync::mpsc;
 
@@ -39,6 +42,8 @@ const ABORTED: u8 = 2;
 /// Not yet.
 const NEVER: u64 = u64::MAX;
 
+pub use tempo::PACE_RANGE;
+
 /// Counts the engines of this process, so that stamps of one are not taken for another's.
 static ENGINES: AtomicU32 = AtomicU32::new(0);
 
@@ -53,6 +58,8 @@ pub struct Pass {
     pub threads: usize,
     /// Load at the start that is not measured.
     pub warmup: Duration,
+    /// Which part of the load is driven.
+    pub segment: Segment,
 }
 
 /// Why an engine could not start.
@@ -84,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) token: u32,
     /// Corrected latencies are kept.
     pub(crate) open_model: bool,
+    /// Pauses and paces.
+    pub(crate) tempo: Tempo,
     stage: AtomicU8,
     drained: AtomicU64,
     spares: Mutex<Vec<Recorder>>,
@@ -98,6 +107,7 @@ impl Shared {
             taken: plan.flows.iter().map(|_| AtomicU64::new(0)).collect(),
             token: std::process::id().rotate_left(12) ^ engine,
             open_model: plan.is_open_model(),
+            tempo: Tempo::default(),
             stage: AtomicU8::new(LOADING),
             drained: AtomicU64::new(NEVER),
             spares: Mutex::default(),
@@ -145,10 +155,12 @@ impl Shared {
     }
 }
 
-/// Ends the load before its time. Clones act on the same load.
+/// Ends the load before its time, holds it, or changes its pace. Clones act on the same load.
 #[derive(Clone)]
 pub struct Stopper {
     shared: Arc<Shared>,
+    /// Iterations are counted, so that time and pace are nobody's business.
+    counted: bool,
 }
 
 impl Stopper {
@@ -156,6 +168,33 @@ impl Stopper {
     /// if that is shorter. Connections are closed cleanly.
     pub fn drain(&self) {
         self.shared.stage.fetch_max(DRAINING, Ordering::Relaxed);
+    }
+
+    /// No new iterations until [`Stopper::resume`]; those in progress go on, and the time as
+    /// planned stands still. False when nothing changes: it is paused already, or the pass counts
+    /// iterations.
+    #[must_use]
+    pub fn pause(&self) -> bool {
+        self.change(|change| change.paused = true)
+    }
+
+    /// Ends a pause: what was due next is due now. False when there was none.
+    #[must_use]
+    pub fn resume(&self) -> bool {
+        self.change(|change| change.paused = false)
+    }
+
+    /// From now on `factor` times the load of the plan: arrivals in the open model, users in the
+    /// closed one where the executor names a time. Held to [`PACE_RANGE`]. False when nothing
+    /// changes.
+    #[must_use]
+    pub fn set_pace(&self, factor: f64) -> bool {
+        factor.is_finite() && self.change(|change| change.pace = factor)
+    }
+
+    fn change(&self, wish: impl FnOnce(&mut tempo::Change)) -> bool {
+        let now = self.shared.epoch.elapsed().as_nanos() as u64;
+        !self.counted && self.shared.tempo.change(now, wish)
     }
 
     /// Everything in flight is cut, and connections are dropped.
@@ -179,6 +218,7 @@ pub struct Engine {
     vus: Vec<u64>,
     vus_max: Vec<u64>,
     planned: Option<Duration>,
+    counted: bool,
 }
 
 /// Latencies of one interval, for [`crate::hlog`].
@@ -222,6 +262,7 @@ impl Engine {
             vus: vec![0; threads],
             vus_max: vec![0; threads],
             planned,
+            counted: pass.iterations.is_some(),
         })
     }
 
@@ -302,14 +343,18 @@ impl Engine {
     /// Whether no more iterations are started and connections are being closed.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        let past = self.planned.is_some_and(|planned| self.shared.epoch.elapsed() >= planned);
+        let past = self.planned.is_some_and(|planned| {
+            let now = self.shared.epoch.elapsed();
+            let lost = self.shared.tempo.lost(now.as_nanos() as u64);
+            now >= planned + Duration::from_nanos(lost)
+        });
         self.shared.is_over() || past || self.live.iter().all(|live| !live)
     }
 
     /// What ends the load early.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        Stopper { shared: Arc::clone(&self.shared) }
+        Stopper { shared: Arc::clone(&self.shared), counted: self.counted }
     }
 
     /// Waits until load and drain are over, and gives what was measured.

@@ -12,6 +12,8 @@ pub mod template;
 
 pub mod plan;
 
+pub mod segment;
+
 pub mod schedule;
 
 pub mod sample;
@@ -36,4 +38,5 @@ pub use engine::{Engine, EngineError, Pass, Stopper};
 pub use fault::{Fault, Faults};
 pub use plan::{Plan, Quick};
 pub use scenario::Scenario;
+pub use segment::Segment;
 pub use totals::Totals;

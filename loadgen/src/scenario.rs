@@ -173,6 +173,8 @@ pub enum Executor {
         start_vus: u32,
         /// Linear pieces; `target` is in users.
         stages: Vec<Stage>,
+        /// Time that the iteration of a user has to end once the ramp has no place for it.
+        graceful_ramp_down: Duration,
     },
     /// So many iterations, taken by whoever is free.
     SharedIterations {
@@ -202,6 +204,8 @@ pub enum Executor {
         duration: Duration,
         /// Users there are and may be.
         pool: VuPool,
+        /// How arrivals come.
+        arrivals: Arrivals,
     },
     /// The same at a rate that follows `stages`.
     RampingArrivalRate {
@@ -213,7 +217,21 @@ pub enum Executor {
         stages: Vec<Stage>,
         /// Users there are and may be.
         pool: VuPool,
+        /// How arrivals come.
+        arrivals: Arrivals,
     },
+}
+
+/// How the arrivals of an open flow come at a given rate.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrivals {
+    /// At equal distances.
+    #[default]
+    Even,
+    /// As those of users who know nothing of each other: at distances drawn from the seed,
+    /// exponentially distributed.
+    Poisson,
 }
 
 /// Users of an open flow.

@@ -1,10 +1,20 @@
 //! When iterations start, and how many users there are, as closed forms of the plan. Pure.
 //!
 //! In: an executor. Out: the n-th intended start (for a linear ramp the integral of the rate,
-//! inverted), and the users at a time. Waiting for those times is left to the engine.
+//! inverted), the turns of each user, and the shares of segments. Waiting for those times is left
+//! to the engine.
+
+mod ramp;
+mod starts;
+
+pub use ramp::{Ramp, Turn};
+pub use starts::{Start, Starts};
 
 use crate::scenario::{Executor, Stage};
 use std::time::Duration;
+
+/// A product like 0.1 x 30 must not gain an arrival by rounding.
+const ROUNDING: f64 = 1e-9;
 
 /// Intended starts of an open flow.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,7 +74,7 @@ impl Schedule {
         }
     }
 
-    /// A schedule of linear stages, rates per second.
+    /// A schedule of linear stages, rates per second. A stage without length is a jump.
     #[must_use]
     pub fn from_stages(start_rate: f64, stages: &[Stage]) -> Self {
         let (mut start, mut from, mut before) = (0.0, start_rate, 0.0);
@@ -82,24 +92,40 @@ impl Schedule {
         Self { pieces }
     }
 
-    /// Arrivals of the whole schedule: those whose start lies before its end.
+    /// The integral of the rate over the whole schedule.
     #[must_use]
-    pub fn count(&self) -> u64 {
-        let total = self.pieces.last().map_or(0.0, |piece| piece.before + piece.arrivals());
-        // A product like 0.1 x 30 must not gain an arrival by rounding.
-        (total - 1e-9).ceil().max(0.0) as u64
+    pub fn total(&self) -> f64 {
+        self.pieces.last().map_or(0.0, |piece| piece.before + piece.arrivals())
     }
 
-    /// The n-th intended start, from 0, counted from the schedule's begin. Past the end the last
-    /// piece's rate is held, for passes that count iterations instead of seconds.
+    /// Arrivals of the whole schedule when they come evenly: those whose start lies before its
+    /// end.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        (self.total() - ROUNDING).ceil().max(0.0) as u64
+    }
+
+    /// Whether this many arrivals are past the schedule's end.
+    #[must_use]
+    pub fn is_past(&self, arrivals: f64) -> bool {
+        arrivals >= self.total() - ROUNDING
+    }
+
+    /// The n-th intended start of even arrivals, from 0, counted from the schedule's begin.
     #[must_use]
     pub fn nth(&self, n: u64) -> Duration {
-        let wanted = n as f64;
-        let after = self.pieces.partition_point(|piece| piece.before <= wanted);
+        self.time_of(n as f64)
+    }
+
+    /// When so many arrivals have come: the inverse of [`Schedule::arrivals_until`]. Past the end
+    /// the last piece's rate is held, for passes that count iterations instead of seconds.
+    #[must_use]
+    pub fn time_of(&self, arrivals: f64) -> Duration {
+        let after = self.pieces.partition_point(|piece| piece.before <= arrivals);
         let Some(piece) = self.pieces.get(after.saturating_sub(1)) else {
             return Duration::ZERO;
         };
-        let within = wanted - piece.before;
+        let within = arrivals - piece.before;
         let seconds = if within <= piece.arrivals() {
             piece.start + piece.time_of(within)
         } else {
@@ -109,7 +135,7 @@ impl Schedule {
         Duration::from_secs_f64(seconds)
     }
 
-    /// Arrivals with an intended start before `time`.
+    /// Arrivals with an intended start before `time`: the integral of the rate.
     #[must_use]
     pub fn arrivals_until(&self, time: Duration) -> f64 {
         let time = time.as_secs_f64();
@@ -122,34 +148,16 @@ impl Schedule {
     }
 }
 
-/// Users of a ramp at a time since its begin, rounded to the nearest; none past its end.
-#[must_use]
-pub fn vus_at(start_vus: u32, stages: &[Stage], time: Duration) -> Option<u32> {
-    let mut from = f64::from(start_vus);
-    let mut rest = time;
-    for stage in stages {
-        if rest < stage.duration {
-            let share = rest.as_secs_f64() / stage.duration.as_secs_f64();
-            return Some((from + (stage.target - from) * share).round() as u32);
-        }
-        rest -= stage.duration;
-        from = stage.target;
-    }
-    None
-}
-
 /// Users that a flow ever has.
 #[must_use]
 pub fn vus_max(executor: &Executor) -> u32 {
     match executor {
-        Executor::ConstantVus { vus, .. }
-        | Executor::SharedIterations { vus, .. }
-        | Executor::PerVuIterations { vus, .. } => *vus,
-        Executor::RampingVus { start_vus, stages } => {
-            stages.iter().map(|stage| stage.target.round() as u32).fold(*start_vus, u32::max).max(1)
-        }
+        Executor::SharedIterations { vus, .. } | Executor::PerVuIterations { vus, .. } => *vus,
         Executor::ConstantArrivalRate { pool, .. } | Executor::RampingArrivalRate { pool, .. } => {
             pool.max
+        }
+        Executor::ConstantVus { .. } | Executor::RampingVus { .. } => {
+            Ramp::of(executor).map_or(0, |ramp| ramp.most()).max(1)
         }
     }
 }

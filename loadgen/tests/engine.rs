@@ -31,7 +31,7 @@ async fn drive(plan: &Arc<Plan>, pass: Pass) -> Totals {
 
 fn counted(input_round: u32, threads: usize, counts: &[(&str, u64)]) -> Pass {
     let counts = counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
-    Pass { input_round, iterations: Some(counts), threads, warmup: Duration::ZERO }
+    Pass { input_round, iterations: Some(counts), threads, ..Pass::default() }
 }
 
 #[tokio::test]

@@ -466,7 +466,7 @@ fn users(flow: &Flow) -> f64 {
         Executor::ConstantVus { vus, .. }
         | Executor::SharedIterations { vus, .. }
         | Executor::PerVuIterations { vus, .. } => f64::from(*vus),
-        Executor::RampingVus { start_vus, stages } => {
+        Executor::RampingVus { start_vus, stages, .. } => {
             stages.iter().map(|stage| stage.target).fold(f64::from(*start_vus), f64::max)
         }
         Executor::ConstantArrivalRate { pool, .. } | Executor::RampingArrivalRate { pool, .. } => {

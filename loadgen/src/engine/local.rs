@@ -4,16 +4,32 @@
 //! In: a plan and a pass. Out: shared state for one thread. The clock, the recorder and the
 //! watches are left to the lane.
 
+use super::tempo::Pulse;
 use super::{Pass, Shared};
 use crate::plan::Plan;
 use crate::recorder::Recorder;
+use crate::segment::Segment;
 use crate::wire::lane::Lane;
-use std::cell::Cell;
+use crate::wire::watch::Watch;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
+
+/// Why a rest ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rest {
+    /// The moment has come.
+    Due,
+    /// The pace changed, or a pause began or ended.
+    Changed,
+    /// The load is over.
+    Over,
+}
 
 /// What the tasks of one thread share.
 pub(crate) struct Local {
@@ -24,9 +40,14 @@ pub(crate) struct Local {
     /// This thread's place, and how many there are.
     pub(crate) place: usize,
     pub(crate) threads: usize,
-    /// Users of this thread that exist.
+    /// What of the load is this thread's.
+    pub(crate) segment: Segment,
+    pub(crate) pulse: Pulse,
+    /// Users of this thread that exist, and those that were made ready.
     pub(crate) vus: Cell<u64>,
     pub(crate) vus_max: Cell<u64>,
+    /// Users of each flow that have been started, where they follow the clock.
+    pub(crate) begun: RefCell<Vec<u32>>,
 }
 
 impl Local {
@@ -37,6 +58,9 @@ impl Local {
     ) -> io::Result<Rc<Self>> {
         let recorder = Recorder::new(plan.slots.len(), plan.checks.len());
         Ok(Rc::new(Self {
+            segment: pass.segment.split(place as u64, threads as u64),
+            begun: RefCell::new(vec![0; plan.flows.len()]),
+            pulse: Pulse::default(),
             lane: Lane::new(shared.epoch, addresses, recorder)?,
             plan,
             pass,
@@ -48,7 +72,43 @@ impl Local {
         }))
     }
 
-    /// Nanoseconds at which a flow's own time begins.
+    /// Users that were made ready.
+    pub(crate) fn plan_vus(&self, count: u64) {
+        self.vus_max.set(self.vus_max.get() + count);
+    }
+
+    /// Rests until a moment, or without one until something changes. Whenever the task is polled
+    /// meanwhile, so is `service`.
+    pub(crate) async fn rest(
+        &self,
+        due: Option<u64>,
+        watch: &Watch,
+        mut service: impl FnMut(),
+    ) -> Rest {
+        let seen = self.pulse.seen();
+        let mut asked = false;
+        poll_fn(|context| {
+            if self.shared.is_over() {
+                return Poll::Ready(Rest::Over);
+            }
+            if self.pulse.seen() != seen {
+                return Poll::Ready(Rest::Changed);
+            }
+            if let Some(due) = due {
+                if self.now() >= due {
+                    return Poll::Ready(Rest::Due);
+                }
+                if !std::mem::replace(&mut asked, true) {
+                    self.reactor.poll_at(due);
+                }
+            }
+            service();
+            watch.poll_end(context).map(|_| Rest::Over)
+        })
+        .await
+    }
+
+    /// Planned nanoseconds at which a flow's own time begins.
     pub(crate) fn flow_start(&self, flow: usize) -> u64 {
         self.plan.flows[flow].start_time.as_nanos() as u64
     }

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -105,8 +106,13 @@ impl Keeper {
         }
     }
 
-    fn look(&mut self, local: &Local, now: u64, reports: &mpsc::Sender<Report>) {
+    fn look(&mut self, local: &Rc<Local>, now: u64, reports: &mpsc::Sender<Report>) {
         local.sweep(now);
+        if local.pulse.look(&local.shared.tempo) {
+            local.clear_limits();
+            executor::adjust(local);
+            local.wake_all();
+        }
         let stage = local.shared.stage();
         if stage != self.stage {
             self.stage = stage;
@@ -157,7 +163,7 @@ impl Keeper {
             return false;
         }
         let end = |length: Duration| local.flow_start(flow) + length.as_nanos() as u64 + graceful;
-        now >= end(plan.executor.time_limit())
+        local.pulse.plan_time(now) >= end(plan.executor.time_limit())
     }
 
     fn report(&self, local: &Local, last: bool) -> Report {

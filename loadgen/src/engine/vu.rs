@@ -58,7 +58,6 @@ impl Vu {
         let plan = Arc::clone(&local.plan);
         let program = &plan.flows[flow];
         local.vus.set(local.vus.get() + 1);
-        local.vus_max.set(local.vus_max.get().max(local.vus.get()));
         Self {
             watch: local.watch(flow),
             local: Rc::clone(local),

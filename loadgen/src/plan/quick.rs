@@ -5,7 +5,8 @@
 use super::{Address, Plan};
 use crate::fault::{Fault, Faults};
 use crate::scenario::{
-    ConnectStep, Executor, Expectation, Flow, HttpStep, Scenario, SendStep, Step, Verb, VuPool,
+    Arrivals, ConnectStep, Executor, Expectation, Flow, HttpStep, Scenario, SendStep, Step, Verb,
+    VuPool,
 };
 use crate::template::Template;
 use std::collections::BTreeMap;
@@ -143,6 +144,7 @@ fn executor(quick: &Quick) -> Executor {
                 Duration::from_secs_f64((requests as f64 / rate).min(COUNTED_MAX.as_secs_f64()))
             }),
             pool: VuPool { pre_allocated: vus, max: vus, queue: QUEUE },
+            arrivals: Arrivals::Even,
         },
         (None, Some(iterations)) => {
             Executor::SharedIterations { vus, iterations, max_duration: COUNTED_MAX }

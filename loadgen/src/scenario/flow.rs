@@ -3,14 +3,18 @@
 //! In: a table `[flow.NAME]`. Out: a [`Flow`], with all faults noted in the reader. What a step
 //! may be is left to `step.rs`.
 
+use super::document::word;
 use super::reader::{Fields, Node};
 use super::step::{Around, Lists};
-use super::{Executor, Flow, Stage, VuPool, step, verify};
+use super::{Arrivals, Executor, Flow, Stage, VuPool, step, verify};
 use crate::fault::did_you_mean;
 use std::time::Duration;
 
 /// k6's graceful stop.
 const GRACEFUL_STOP_DEFAULT: Duration = Duration::from_secs(30);
+
+/// k6's graceful ramp-down.
+const GRACEFUL_RAMP_DOWN_DEFAULT: Duration = Duration::from_secs(30);
 
 /// k6's time limit of executors that count iterations.
 const MAX_DURATION_DEFAULT: Duration = Duration::from_secs(600);
@@ -73,8 +77,10 @@ fn executor(fields: &Fields<'_, '_>) -> Option<Executor> {
             Some(Executor::ConstantVus { vus: vus?, duration: duration? })
         }
         "ramping-vus" => {
-            let start = fields.opt("start_vus").and_then(|node| node.count(0)).unwrap_or(1);
-            Some(Executor::RampingVus { start_vus: start, stages: stages(fields)? })
+            let start_vus = fields.opt("start_vus").and_then(|node| node.count(0)).unwrap_or(1);
+            let grace = fields.opt("graceful_ramp_down").and_then(|node| node.duration());
+            let graceful_ramp_down = grace.unwrap_or(GRACEFUL_RAMP_DOWN_DEFAULT);
+            Some(Executor::RampingVus { start_vus, stages: stages(fields)?, graceful_ramp_down })
         }
         "shared-iterations" => {
             let (vus, iterations, max_duration) = counted(fields);
@@ -90,21 +96,25 @@ fn executor(fields: &Fields<'_, '_>) -> Option<Executor> {
                 fields.fault("`rate` is 0, so nothing would start (raise it)");
             }
             let (time_unit, duration, pool) = (time_unit(fields), duration(fields), pool(fields));
+            let arrivals = arrivals(fields);
             Some(Executor::ConstantArrivalRate {
                 rate: rate?,
                 time_unit,
                 duration: duration?,
                 pool: pool?,
+                arrivals,
             })
         }
         "ramping-arrival-rate" => {
             let start_rate = fields.opt("start_rate").and_then(|node| node.number()).unwrap_or(0.0);
             let (time_unit, stages, pool) = (time_unit(fields), stages(fields), pool(fields));
+            let arrivals = arrivals(fields);
             Some(Executor::RampingArrivalRate {
                 start_rate,
                 time_unit,
                 stages: stages?,
                 pool: pool?,
+                arrivals,
             })
         }
         unknown => {
@@ -124,7 +134,7 @@ fn executor(fields: &Fields<'_, '_>) -> Option<Executor> {
     }
 }
 
-const PARAMETERS: [&str; 12] = [
+const PARAMETERS: [&str; 14] = [
     "vus",
     "duration",
     "start_vus",
@@ -137,7 +147,14 @@ const PARAMETERS: [&str; 12] = [
     "pre_allocated_vus",
     "max_vus",
     "queue",
+    "arrivals",
+    "graceful_ramp_down",
 ];
+
+fn arrivals(fields: &Fields<'_, '_>) -> Arrivals {
+    let words = [("even", Arrivals::Even), ("poisson", Arrivals::Poisson)];
+    fields.opt("arrivals").and_then(|node| word(&node, &words)).unwrap_or_default()
+}
 
 fn vus(fields: &Fields<'_, '_>) -> Option<u32> {
     fields.need("vus", "vus = 10")?.whole(1, VUS_MAX).map(|vus| vus as u32)

@@ -82,7 +82,14 @@ impl Lane {
         }
     }
 
-    /// Wakes every task, so that it sees that the load is over.
+    /// Takes back all limits: what they were for has changed.
+    pub(crate) fn clear_limits(&self) {
+        for watch in self.watches.borrow().iter() {
+            watch.set_limit(super::watch::NEVER);
+        }
+    }
+
+    /// Wakes every task, so that it sees that the load is over or has changed.
     pub(crate) fn wake_all(&self) {
         for watch in self.watches.borrow().iter() {
             watch.wake();

@@ -9,11 +9,13 @@ use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 
 /// No deadline.
-const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// What a task waits under: a deadline, and who to wake when it passes.
 pub(crate) struct Watch {
     deadline: Cell<u64>,
+    /// When it is cut by itself.
+    limit: Cell<u64>,
     cut: Cell<bool>,
     expired: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -24,6 +26,7 @@ impl Watch {
     pub(super) fn new(flow: usize) -> Self {
         Self {
             deadline: Cell::new(NEVER),
+            limit: Cell::new(NEVER),
             cut: Cell::new(false),
             expired: Cell::new(false),
             waker: RefCell::new(None),
@@ -31,13 +34,22 @@ impl Watch {
         }
     }
 
-    /// Ends the wait if its deadline has passed.
+    /// Ends the wait if its deadline has passed, and all waits if their limit has.
     pub(super) fn sweep(&self, now: u64) {
         if self.deadline.get() <= now {
             self.deadline.set(NEVER);
             self.expired.set(true);
             self.wake();
         }
+        if self.limit.get() <= now {
+            self.limit.set(NEVER);
+            self.cut();
+        }
+    }
+
+    /// Sets when this wait and later ones end, whatever their deadlines.
+    pub(crate) fn set_limit(&self, limit: u64) {
+        self.limit.set(limit);
     }
 
     /// Ends this wait and later ones.

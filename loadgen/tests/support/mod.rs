@@ -50,6 +50,14 @@ impl TestServer {
         requests
     }
 
+    /// What it saw since the last time.
+    #[allow(dead_code)]
+    pub(crate) fn take(&self) -> Vec<String> {
+        let mut requests = std::mem::take(&mut *self.seen.lock().unwrap());
+        requests.sort();
+        requests
+    }
+
     pub(crate) fn kill(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
