@@ -206,6 +206,17 @@ impl Executor {
         matches!(self, Self::ConstantArrivalRate { .. } | Self::RampingArrivalRate { .. })
     }
 
+    /// Users that number their iterations each for itself; 0 when iterations have numbers over
+    /// the whole flow. `counted` is a pass whose iterations are given out to users beforehand.
+    #[must_use]
+    pub fn stride(&self, counted: bool) -> u64 {
+        match self {
+            Self::ConstantArrivalRate { .. } | Self::RampingArrivalRate { .. } => 0,
+            Self::SharedIterations { .. } if !counted => 0,
+            _ => u64::from(crate::schedule::vus_max(self)),
+        }
+    }
+
     /// When no more iterations are started, whatever their count.
     #[must_use]
     pub fn time_limit(&self) -> Duration {

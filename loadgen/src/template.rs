@@ -4,6 +4,11 @@
 //! virtual user. Every value is derived from (seed, input round, flow, vu, iteration), so that a
 //! replay renders the same bytes. Which captures exist is left to the scenario and the plan.
 
+mod made;
+
+pub use made::Made;
+
+use data_encoding::BASE64;
 use serde::{Serialize, Serializer};
 use std::io::Write;
 
@@ -15,8 +20,25 @@ const NOW_BASE_MS: u64 = 1_767_225_600_000;
 const NOW_ROUND_MS: u64 = 3_600_000;
 
 /// Names that `${...}` knows besides captures, for "did you mean".
-pub const VARIABLES: [&str; 8] =
-    ["vu", "iteration", "round", "uuid", "random(low,high)", "now", "stamp", "env.NAME"];
+pub const VARIABLES: [&str; 17] = [
+    "vu",
+    "iteration",
+    "sequence",
+    "round",
+    "uuid",
+    "random(low,high)",
+    "random_string(n)",
+    "random_hex(n)",
+    "pick(a|b|c)",
+    "counter(name)",
+    "now",
+    "now_iso",
+    "stamp",
+    "env.NAME",
+    "env.NAME:default",
+    "base64(variable)",
+    "url(variable)",
+];
 
 /// A compiled template.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -37,6 +59,8 @@ pub enum Variable {
     Vu,
     /// The user's iteration, from 0.
     Iteration,
+    /// The number of the iteration among all of the flow, from 0.
+    Sequence,
     /// The input round.
     Round,
     /// A version 4 UUID.
@@ -45,12 +69,25 @@ pub enum Variable {
     Random(u64, u64),
     /// Unix milliseconds, derived like all the rest.
     Now,
-    /// An environment variable.
-    Environment(String),
+    /// Something made up.
+    Made(Made),
+    /// An environment variable, and what it is when it is not set.
+    Environment(String, Option<String>),
+    /// Another variable, encoded.
+    Encoded(Encoding, Box<Variable>),
     /// When the message is sent, for measuring its delivery.
     Stamp,
     /// A capture: its name, and its place among the flow's captures once bound.
     Capture(String, usize),
+}
+
+/// How a value is encoded on demand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Encoding {
+    /// Base64 with padding (RFC 4648, section 4).
+    Base64,
+    /// Percent-encoded.
+    Url,
 }
 
 /// How a value is written into its surroundings.
@@ -78,7 +115,12 @@ pub struct Scope {
     pub captures: Vec<String>,
     /// Text of `${stamp}`, set before each message that carries one.
     pub stamp: String,
+    /// Users of a flow that number their iterations each for itself; 0 when iterations have
+    /// numbers over the whole flow.
+    pub stride: u64,
     state: u64,
+    /// Counters of this iteration, by key.
+    counts: Vec<(u64, u64)>,
 }
 
 impl Scope {
@@ -86,13 +128,23 @@ impl Scope {
     #[must_use]
     pub fn new(round: u32, captures: usize) -> Self {
         let captures = vec![String::new(); captures];
-        Self { vu: 0, iteration: 0, round, captures, stamp: String::new(), state: 0 }
+        Self {
+            vu: 0,
+            iteration: 0,
+            round,
+            captures,
+            stamp: String::new(),
+            stride: 0,
+            state: 0,
+            counts: Vec::new(),
+        }
     }
 
     /// Begins an iteration: all that is random from here on follows from these numbers.
     pub fn begin(&mut self, seed: u64, flow: usize, vu: u64, iteration: u64) {
         self.vu = vu;
         self.iteration = iteration;
+        self.counts.clear();
         self.state = [u64::from(self.round), flow as u64, vu, iteration]
             .into_iter()
             .fold(mix(seed), |state, value| mix(state ^ mix(value)));
@@ -102,6 +154,30 @@ impl Scope {
     pub fn random(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.state)
+    }
+
+    /// The number of the iteration among all of the flow.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        match self.stride {
+            0 => self.iteration,
+            stride => self.iteration.wrapping_mul(stride).wrapping_add(self.vu),
+        }
+    }
+
+    /// A random number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.random()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// How often a counter was asked for before, in this iteration.
+    fn count(&mut self, key: u64) -> u64 {
+        if let Some((_, count)) = self.counts.iter_mut().find(|(known, _)| *known == key) {
+            *count += 1;
+            return *count - 1;
+        }
+        self.counts.push((key, 1));
+        0
     }
 }
 
@@ -229,7 +305,7 @@ impl Template {
     /// Its variables.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Variable(variable, _) => Some(variable),
+            Part::Variable(variable, _) => Some(variable.innermost()),
             Part::Text(_) => None,
         })
     }
@@ -247,21 +323,14 @@ impl Template {
         for part in parts {
             match part {
                 Part::Text(text) => self.push_text(&text),
-                Part::Variable(Variable::Environment(name), escape) => {
-                    let value = environment(&name)
-                        .ok_or_else(|| format!("`${{env.{name}}}` is not set (export `{name}`)"))?;
-                    let mut out = Vec::new();
-                    write_escaped(&mut out, &value, escape);
-                    self.push_text(&String::from_utf8_lossy(&out));
-                }
-                Part::Variable(Variable::Capture(name, _), escape) => {
-                    let place = captures
-                        .iter()
-                        .position(|capture| *capture == name)
-                        .ok_or_else(|| unknown_variable(&name, captures))?;
-                    self.parts.push(Part::Variable(Variable::Capture(name, place), escape));
-                }
-                variable @ Part::Variable(..) => self.parts.push(variable),
+                Part::Variable(variable, escape) => match variable.bind(captures, environment)? {
+                    Bound::Value(value) => {
+                        let mut out = Vec::new();
+                        write_escaped(&mut out, &value, escape);
+                        self.push_text(&String::from_utf8_lossy(&out));
+                    }
+                    Bound::Later(variable) => self.parts.push(Part::Variable(variable, escape)),
+                },
             }
         }
         Ok(())
@@ -296,17 +365,81 @@ pub fn unknown_variable(name: &str, captures: &[String]) -> String {
     format!("unknown variable `{name}`{hint}")
 }
 
+/// A variable once the surroundings are known.
+enum Bound {
+    /// Its value will not change.
+    Value(String),
+    /// Its value is known when it is rendered.
+    Later(Variable),
+}
+
 impl Variable {
+    fn bind(
+        self,
+        captures: &[String],
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Bound, String> {
+        Ok(match self {
+            Self::Environment(name, default) => {
+                let value = environment(&name).or(default).ok_or_else(|| {
+                    format!(
+                        "`${{env.{name}}}` is not set (export `{name}`, say `-e {name}=...`, or \
+                         write `${{env.{name}:default}}`)"
+                    )
+                })?;
+                Bound::Value(value)
+            }
+            Self::Capture(name, _) => {
+                let place = captures
+                    .iter()
+                    .position(|capture| *capture == name)
+                    .ok_or_else(|| unknown_variable(&name, captures))?;
+                Bound::Later(Self::Capture(name, place))
+            }
+            Self::Encoded(encoding, inner) => match inner.bind(captures, environment)? {
+                Bound::Value(value) => Bound::Value(encoding.of(value.as_bytes())),
+                Bound::Later(inner) => Bound::Later(Self::Encoded(encoding, Box::new(inner))),
+            },
+            other => Bound::Later(other),
+        })
+    }
+
+    /// The variable that is encoded, or itself.
+    fn innermost(&self) -> &Self {
+        match self {
+            Self::Encoded(_, inner) => inner.innermost(),
+            other => other,
+        }
+    }
+
     fn parse(name: &str) -> Result<Self, String> {
+        if let Some(made) = Made::parse(name) {
+            return made.map(Self::Made);
+        }
+        for (prefix, encoding) in [("base64(", Encoding::Base64), ("url(", Encoding::Url)] {
+            if let Some(inner) = name.strip_prefix(prefix) {
+                let inner = inner.strip_suffix(')').map(str::trim).filter(|it| !it.is_empty());
+                let inner = inner.ok_or_else(|| {
+                    format!("`${{{name}}}` is not `{prefix}variable)` with the name of a variable")
+                })?;
+                return Ok(Self::Encoded(encoding, Box::new(Self::parse(inner)?)));
+            }
+        }
         Ok(match name {
             "" => return Err("`${}` names nothing (name a variable or a capture)".to_owned()),
             "vu" => Self::Vu,
             "iteration" => Self::Iteration,
+            "sequence" => Self::Sequence,
             "round" => Self::Round,
             "uuid" => Self::Uuid,
             "now" => Self::Now,
             "stamp" => Self::Stamp,
-            _ if name.starts_with("env.") => Self::Environment(name[4..].to_owned()),
+            _ if name.starts_with("env.") => match name[4..].split_once(':') {
+                Some((name, default)) => {
+                    Self::Environment(name.to_owned(), Some(default.to_owned()))
+                }
+                None => Self::Environment(name[4..].to_owned(), None),
+            },
             _ if name.starts_with("random(") => return Self::parse_random(name),
             _ => Self::Capture(name.to_owned(), 0),
         })
@@ -328,12 +461,20 @@ impl Variable {
         match self {
             Self::Vu => "${vu}".to_owned(),
             Self::Iteration => "${iteration}".to_owned(),
+            Self::Sequence => "${sequence}".to_owned(),
             Self::Round => "${round}".to_owned(),
             Self::Uuid => "${uuid}".to_owned(),
             Self::Now => "${now}".to_owned(),
             Self::Stamp => "${stamp}".to_owned(),
             Self::Random(low, high) => format!("${{random({low},{high})}}"),
-            Self::Environment(name) => format!("${{env.{name}}}"),
+            Self::Made(made) => made.written(),
+            Self::Environment(name, None) => format!("${{env.{name}}}"),
+            Self::Environment(name, Some(default)) => format!("${{env.{name}:{default}}}"),
+            Self::Encoded(encoding, inner) => {
+                let inner = inner.written();
+                let inner = inner.trim_start_matches("${").trim_end_matches('}');
+                format!("${{{}({inner})}}", encoding.word())
+            }
             Self::Capture(name, _) => format!("${{{name}}}"),
         }
     }
@@ -342,21 +483,25 @@ impl Variable {
         match self {
             Self::Vu => write_number(out, scope.vu),
             Self::Iteration => write_number(out, scope.iteration),
+            Self::Sequence => write_number(out, scope.sequence()),
             Self::Round => write_number(out, u64::from(scope.round)),
+            Self::Made(made) => made.render(out, scope, escape),
+            Self::Encoded(encoding, inner) => {
+                let mut value = Vec::new();
+                inner.render(&mut value, scope, Escape::None);
+                write_escaped(out, &encoding.of(&value), escape);
+            }
             Self::Uuid => write_uuid(out, scope),
             Self::Random(low, high) => {
+                // One more than a `u64` holds, when all of them are asked for.
                 let width = u128::from(high - low) + 1;
                 let drawn = (u128::from(scope.random()) * width) >> 64;
                 write_number(out, low + drawn as u64);
             }
-            Self::Now => {
-                let round = u64::from(scope.round).wrapping_mul(NOW_ROUND_MS);
-                let step = scope.iteration.wrapping_mul(1_000).wrapping_add(scope.vu);
-                write_number(out, NOW_BASE_MS.wrapping_add(round).wrapping_add(step));
-            }
+            Self::Now => write_number(out, now_ms(scope)),
             Self::Stamp => out.extend_from_slice(scope.stamp.as_bytes()),
             // A plan has none left: `bind` replaced them by their values.
-            Self::Environment(_) => {}
+            Self::Environment(..) => {}
             Self::Capture(_, place) => {
                 if let Some(value) = scope.captures.get(*place) {
                     write_escaped(out, value, escape);
@@ -364,6 +509,33 @@ impl Variable {
             }
         }
     }
+}
+
+impl Encoding {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Url => "url",
+        }
+    }
+
+    fn of(self, value: &[u8]) -> String {
+        match self {
+            Self::Base64 => BASE64.encode(value),
+            Self::Url => {
+                let mut out = Vec::new();
+                write_escaped(&mut out, &String::from_utf8_lossy(value), Escape::Query);
+                String::from_utf8_lossy(&out).into_owned()
+            }
+        }
+    }
+}
+
+/// Unix milliseconds of an iteration: derived like all the rest, so that a replay has them again.
+fn now_ms(scope: &Scope) -> u64 {
+    let round = u64::from(scope.round).wrapping_mul(NOW_ROUND_MS);
+    let step = scope.iteration.wrapping_mul(1_000).wrapping_add(scope.vu);
+    NOW_BASE_MS.wrapping_add(round).wrapping_add(step)
 }
 
 fn write_number(out: &mut Vec<u8>, value: u64) {

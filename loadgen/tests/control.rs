@@ -248,3 +248,26 @@ async fn a_loop_that_waits_for_nothing_keeps_nobody_out() {
     }
     assert_eq!(server.requests().len(), 3);
 }
+
+#[tokio::test]
+async fn every_iteration_of_a_flow_has_a_number_of_its_own() {
+    let rate = "executor = \"constant-arrival-rate\"\nrate = 200\nduration = \"60ms\"\n\
+                pre_allocated_vus = 2";
+    let table = [
+        ("executor = \"per-vu-iterations\"\nvus = 3\niterations = 4", None),
+        ("executor = \"shared-iterations\"\nvus = 3\niterations = 12", None),
+        ("executor = \"shared-iterations\"\nvus = 3\niterations = 99", Some(12)),
+        ("executor = \"constant-vus\"\nvus = 3\nduration = \"60s\"", Some(12)),
+        (rate, Some(12)),
+        (rate, None),
+    ];
+    for (executor, counted) in table {
+        let server = TestServer::start();
+        let text = format!("[flow.a]\n{executor}\nsteps = [{{ get = \"/${{sequence}}\" }}]\n");
+        let iterations = counted.map(|count| BTreeMap::from([("a".to_owned(), count)]));
+        let pass = Pass { threads: 2, iterations, ..Pass::default() };
+        Engine::start(plan(&server.base, &text), pass).unwrap().finish().await;
+        let expected: BTreeMap<String, usize> = (0..12).map(|n| (format!("/{n}"), 1)).collect();
+        assert_eq!(paths(&server), expected, "{executor} {counted:?}");
+    }
+}

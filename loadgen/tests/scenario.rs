@@ -106,7 +106,8 @@ fn bad_scenarios_say_what_is_wrong_where_and_how_to_mend_it() {
         (
             with_steps("{ get = \"/${env.EBBTIDE_NOT_SET_ANYWHERE}\" }"),
             "x.toml:8: `flow.a.steps[0]`: `${env.EBBTIDE_NOT_SET_ANYWHERE}` is not set (export \
-             `EBBTIDE_NOT_SET_ANYWHERE`)",
+             `EBBTIDE_NOT_SET_ANYWHERE`, say `-e EBBTIDE_NOT_SET_ANYWHERE=...`, or write \
+             `${env.EBBTIDE_NOT_SET_ANYWHERE:default}`)",
         ),
         (
             with_steps("{ send = \"hi\" }"),

@@ -57,6 +57,8 @@ impl Vu {
     pub(crate) fn new(local: &Rc<Local>, flow: usize) -> Self {
         let plan = Arc::clone(&local.plan);
         let program = &plan.flows[flow];
+        let mut scope = Scope::new(local.pass.input_round, program.captures.len());
+        scope.stride = program.executor.stride(local.pass.iterations.is_some());
         local.vus.set(local.vus.get() + 1);
         Self {
             watch: local.watch(flow),
@@ -64,7 +66,7 @@ impl Vu {
             flow,
             http: HttpClient::default(),
             sockets: program.sockets.iter().map(|_| None).collect(),
-            scope: Scope::new(local.pass.input_round, program.captures.len()),
+            scope,
             counters: vec![0; program.loops],
             groups: Vec::new(),
             scratch: Vec::new(),
