@@ -65,10 +65,8 @@ pub(super) async fn timed(local: Rc<Local>, flow: usize, vu: u32) {
         {
             user.iterate(u64::from(vu), iteration, None).await;
             iteration += 1;
-            // A step that never waits must not keep the sweep from the thread.
-            if local.reactor.breathe().await {
-                user.has_waited();
-            }
+            local.reactor.give_way().await;
+            user.has_waited();
         }
         user.watch.set_limit(NEVER);
         if user.watch.is_cut() && !watch.is_cut() {
@@ -149,9 +147,8 @@ pub(super) async fn counted(local: Rc<Local>, (flow, vu): (usize, u32), quota: Q
         };
         user.iterate(as_vu, number, None).await;
         iteration += 1;
-        if local.reactor.breathe().await {
-            user.has_waited();
-        }
+        local.reactor.give_way().await;
+        user.has_waited();
     }
     user.leave().await;
 }
