@@ -143,6 +143,11 @@ impl Reactor {
         now
     }
 
+    /// The time when it was read last.
+    pub(crate) fn latest(&self) -> u64 {
+        self.latest.get()
+    }
+
     /// Adds a task, which is polled for the first time once its maker waits.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         let mut tasks = self.tasks.borrow_mut();
