@@ -2,7 +2,7 @@
 //!
 //! In: nothing. Out: its address, and every request it saw.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, dead_code)]
 
 use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
@@ -51,7 +51,6 @@ impl TestServer {
     }
 
     /// What it saw since the last time.
-    #[allow(dead_code)]
     pub(crate) fn take(&self) -> Vec<String> {
         let mut requests = std::mem::take(&mut *self.seen.lock().unwrap());
         requests.sort();

@@ -192,7 +192,8 @@ async fn pace(
             return;
         }
         let due = beats.due(start.position, &local.pulse);
-        let wake = due.map(|due| due + last.map_or(0, |last| GRAIN.saturating_sub(due.saturating_sub(last))));
+        let wake = due
+            .map(|due| due + last.map_or(0, |last| GRAIN.saturating_sub(due.saturating_sub(last))));
         // Those that are due by now are not waited for.
         let wake = wake.filter(|_| due.is_none_or(|due| due > local.reactor.latest())).or(due);
         let intended = match (local.rest(wake, &watch, || {}).await, due) {
