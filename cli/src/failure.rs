@@ -30,6 +30,11 @@ impl Failure {
         Self { exit_code: FAILED, text: text.to_string() }
     }
 
+    /// The user wanted it to end.
+    pub(crate) fn interrupted(text: impl fmt::Display) -> Self {
+        Self { exit_code: INTERRUPTED, text: text.to_string() }
+    }
+
     /// The code to exit with.
     pub(crate) fn exit_code(&self) -> i32 {
         self.exit_code

@@ -27,6 +27,8 @@ pub(crate) enum Form {
     Csv,
     /// The end figures for Prometheus.
     Openmetrics,
+    /// For a terminal, in the tables of autocannon.
+    Autocannon,
 }
 
 impl Form {
@@ -54,6 +56,7 @@ impl Form {
             Self::Markdown => ebbtide_reports::markdown::render(state),
             Self::Ndjson => ebbtide_reports::series::ndjson(state),
             Self::Csv => ebbtide_reports::series::csv(state),
+            Self::Autocannon => ebbtide_reports::autocannon::render(state),
             Self::Openmetrics => ebbtide_reports::openmetrics::render(state),
         }
     }
@@ -65,8 +68,8 @@ pub(crate) struct Reporting {
     /// Print the summary as one JSON document
     #[arg(long, help_heading = "Results")]
     pub(crate) json: bool,
-    /// Write a report: text, json, html, junit, markdown, ndjson, csv or openmetrics. `-` is
-    /// standard output, in place of the summary; repeatable
+    /// Write a report: text, json, html, junit, markdown, ndjson, csv, openmetrics or
+    /// autocannon. `-` is standard output, in place of the summary; repeatable
     #[arg(long, value_name = "FORMAT=FILE", value_parser = wanted, help_heading = "Results")]
     pub(crate) report: Vec<Wanted>,
 }
@@ -123,6 +126,16 @@ impl Reporting {
             }
         }
         Ok(())
+    }
+
+    /// The same with the result in this form, unless another one wants standard output.
+    pub(crate) fn as_form(&self, form: Form) -> Self {
+        let mut same = self.clone();
+        let taken = self.json || self.report.iter().any(|wanted| wanted.file.is_none());
+        if form != Form::Text && !taken {
+            same.report.push(Wanted { form, file: None });
+        }
+        same
     }
 
     /// Writes the reports, and then the result to standard output.

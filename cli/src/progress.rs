@@ -71,6 +71,12 @@ pub(crate) fn line_of(state: &State) -> String {
     if state.totals.failed > 0 {
         parts.push(format!("{} failed", figures::count(state.totals.failed)));
     }
+    let planned = state.started.as_ref().and_then(|started| started.duration_s);
+    if let Some(left) = planned.map(|planned| planned * 1e3 - state.now_ms as f64)
+        && left > 0.0
+    {
+        parts.push(format!("{} left", figures::duration(left)));
+    }
     if let Some(taken) = state.snapshots.last().map(|at| &at.value) {
         parts.push(format!("live heap {}", figures::bytes(taken.live_bytes as f64)));
     }

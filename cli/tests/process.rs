@@ -286,3 +286,74 @@ fn reports_that_could_not_be_written_are_told_before_the_load() {
         assert!(said.contains(words), "`{words}` is not in: {said}");
     }
 }
+
+#[test]
+fn a_server_is_started_found_by_its_port_loaded_and_stopped_with_all_its_kin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let out = out.to_str().expect("a path");
+    // The one that listens is a child of a child, and ends only when it is made to.
+    let script = format!("trap '' TERM; {} serve --port 0 & wait; wait", env!("CARGO_BIN_EXE_ebb"));
+    let output = ebb(&[
+        "load",
+        "/healthz",
+        "--on-port",
+        "-n",
+        "3",
+        "-c",
+        "10",
+        "--json",
+        "-o",
+        out,
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(summary["metrics"]["http_reqs"]["values"]["count"], 3.0);
+    let log = std::fs::read_to_string(format!("{out}/events.ndjson")).expect("a log");
+    let started: serde_json::Value =
+        serde_json::from_str(log.lines().next().expect("a first line")).expect("an event");
+    let base = started["base"].as_str().expect("an address").trim_start_matches("http://");
+    let address = base.trim_end_matches("/healthz");
+    assert!(std::net::TcpStream::connect(address).is_err(), "{address} still listens");
+    for (name, word) in [("metrics.hlog", "Tag=http:load:"), ("report.html", "<!doctype html>")] {
+        let text = std::fs::read_to_string(format!("{out}/{name}")).expect("a file");
+        assert!(text.contains(word), "{name}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_listen_is_told_with_what_it_wrote() {
+    let output = ebb(&["load", "/", "--on-port", "--", "sh", "-c", "echo boom; exit 3"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("boom") && said.contains("exit status: 3"), "{said}");
+    assert_fails(
+        &ebb(&["load", "/", "--on-port", "--", "no-such-program"]),
+        1,
+        &["no-such-program"],
+    );
+    assert_fails(&ebb(&["load", "x", "--on-port", "--", "sleep", "9"]), 2, &["`/x`"]);
+    assert_eq!(ebb(&["load", "/", "--on-port"]).status.code(), Some(2));
+}
+
+#[test]
+fn tables_of_autocannon_stand_on_standard_output_when_they_are_asked_for() {
+    let ebb_itself = env!("CARGO_BIN_EXE_ebb");
+    let words = ["load", "/healthz", "--on-port", "-n", "100", "--renderer", "autocannon", "--"];
+    let output = ebb(&[&words[..], &[ebb_itself, "serve", "--port", "0"]].concat());
+    let said = text(&output.stdout);
+    for word in ["│ Latency │", "2.5%", "100 requests in"] {
+        assert!(said.contains(word), "`{word}` is not in: {said}");
+    }
+    assert!(!said.contains("│ - "), "a figure is missing: {said}");
+}
+
+#[test]
+fn more_connections_than_files_are_refused_with_the_bound() {
+    let output = ebb(&["load", ":1/", "-c", "4000000000"]);
+    assert_fails(&output, 2, &["4000000000", "ulimit -Hn"]);
+}

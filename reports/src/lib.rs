@@ -1,12 +1,12 @@
 //! Renders a recorded run. In goes the [`State`](ebbtide_record::State) that the events of a run
-//! build, or its [`Summary`](ebbtide_record::Summary); out comes a string: [`text`] for a
-//! terminal, [`json`] for programs, [`html`] for a browser and a printer, [`junit`] and
+//! build, or its [`Summary`](ebbtide_record::Summary); out comes a string: [`text`] and
+//! [`autocannon`] for a terminal, [`json`] for programs, [`html`] for a browser, [`junit`] and
 //! [`markdown`] for continuous integration, [`series`] and [`openmetrics`] for other tools.
 //!
-//! All of it is pure: the same state gives the same bytes. Writing files, asking the terminal
-//! for its width and opening a browser are left to others. What is found is put into words once,
-//! in [`finding`], so that no two reports can say different things.
+//! All of it is pure: the same state gives the same bytes. Files, the terminal and the browser
+//! are left to others. What is found is put into words once, in [`finding`].
 
+pub mod autocannon;
 pub mod figures;
 pub mod finding;
 pub mod html;

@@ -8,7 +8,7 @@ mod runs;
 use ebbtide_record::event::{Body, CheckCount, Event};
 use ebbtide_record::metric::ThresholdResult;
 use ebbtide_record::{Metric, State};
-use ebbtide_reports::{junit, markdown, openmetrics, series};
+use ebbtide_reports::{autocannon, junit, markdown, openmetrics, series};
 use roxmltree::{Document, Node};
 
 fn states() -> Vec<State> {
@@ -183,4 +183,17 @@ fn openmetrics_has_a_type_for_each_family_and_each_sample_once() {
         }
     }
     golden::matches("load.prom", &openmetrics::render(&runs::state(&runs::load_only())));
+}
+
+#[test]
+fn the_tables_of_autocannon_read_as_they_did() {
+    let mut state = runs::state(&runs::load_only());
+    let duration = state.metrics.get_mut("http_req_duration").expect("a metric");
+    for (key, value) in [("p(2.5)", 0.31), ("p(97.5)", 2.9), ("stdev", 0.8)] {
+        duration.values.insert(key.to_owned(), value);
+    }
+    golden::matches("load.autocannon.txt", &autocannon::render(&state));
+    for state in states() {
+        assert!(!autocannon::render(&state).contains('\u{1b}'), "an escape came through");
+    }
 }

@@ -14,6 +14,7 @@ pub mod heap;
 
 pub mod capture;
 pub mod journal;
+pub mod listening;
 pub mod observer;
 pub mod target;
 

@@ -6,6 +6,7 @@
 //! itself be killed, the kernel tells it.
 
 use crate::folder::TARGET_LOG;
+use crate::listening;
 use ebbtide_loadgen::scenario::Target;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ use tokio::time::{Instant, sleep, timeout};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How often it is asked.
 const READY_EVERY: Duration = Duration::from_millis(20);
+/// How long a started command opens no more ports before one of them is chosen.
+const CALM: Duration = Duration::from_millis(200);
 /// How long one question may take.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 /// How long it has to end once told to.
@@ -76,6 +79,17 @@ pub enum TargetError {
         /// What was asked for.
         ready: String,
     },
+    /// It ran, and listened nowhere.
+    #[error(
+        "`{command}` listened on no port within {} s: it must listen on TCP by itself; the \
+         variable `PORT` names a free port. It wrote: {tail}", READY_WITHIN.as_secs()
+    )]
+    Silent {
+        /// The program.
+        command: String,
+        /// The last it wrote.
+        tail: String,
+    },
     /// No free port, or no file for its output.
     #[error("target could not be prepared: {0}")]
     Prepare(#[from] io::Error),
@@ -100,6 +114,8 @@ pub struct RunningTarget {
     /// Its process, where it is known.
     pub pid: Option<u32>,
     child: Option<Child>,
+    /// Where its output goes, as a person is told.
+    log: String,
 }
 
 #[derive(Debug)]
@@ -117,7 +133,7 @@ impl RunningTarget {
     pub async fn start(target: &Target, around: &Surroundings) -> Result<Self, TargetError> {
         if target.command.is_empty() {
             let base = target.base.clone().ok_or(TargetError::Missing)?;
-            return Ok(Self { base, pid: target.pid, child: None });
+            return Ok(Self { base, pid: target.pid, child: None, log: String::new() });
         }
         let port = free_port()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -139,7 +155,8 @@ impl RunningTarget {
             None => format!("http://{address}"),
         };
         let (pid, child) = child;
-        let mut running = Self { base, pid: Some(pid), child: Some(child) };
+        let log = TARGET_LOG.to_owned();
+        let mut running = Self { base, pid: Some(pid), child: Some(child), log };
         let ready = target.ready.as_deref().unwrap_or_default();
         match running.until_ready(address, ready).await {
             Ok(()) => Ok(running),
@@ -160,6 +177,59 @@ impl RunningTarget {
         }
     }
 
+    /// Starts a command, and finds the port that it, or what it started, listens on: the
+    /// `wanted` one; else the free one that the variable `PORT` names to it; else the first that
+    /// answers `path` with success, since there may be ports for debugging; else the first.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError`]; a command that was started is ended again.
+    pub async fn listening(
+        command: &[String],
+        (wanted, path): (Option<u16>, &str),
+        around: &Surroundings,
+    ) -> Result<Self, TargetError> {
+        let name = command.join(" ");
+        let port = free_port()?;
+        let argv: Vec<OsString> = match command.split_first() {
+            Some((first, rest)) if first == "ebb" => {
+                let ebb = around.ebb.clone().into_os_string();
+                std::iter::once(ebb).chain(rest.iter().map(OsString::from)).collect()
+            }
+            Some(_) => command.iter().map(OsString::from).collect(),
+            None => return Err(TargetError::Missing),
+        };
+        let (pid, child) = spawn(&argv, &Target::default(), around, port)
+            .await
+            .map_err(|source| TargetError::Start { command: name.clone(), source })?;
+        let log = around.log.display().to_string();
+        let mut running = Self { base: String::new(), pid: Some(pid), child: Some(child), log };
+        let deadline = Instant::now() + READY_WITHIN;
+        let (mut before, mut since) = (Vec::new(), Instant::now());
+        while Instant::now() < deadline {
+            if let Some(status) = running.ended() {
+                let (status, tail) = (status.to_string(), tail(&around.log));
+                return Err(TargetError::Ended { command: name, status, tail });
+            }
+            let found = listening::of(pid);
+            if found != before {
+                (before, since) = (found, Instant::now());
+            }
+            let named = wanted.unwrap_or(port);
+            let mut chosen = before.iter().copied().find(|address| address.port() == named);
+            if chosen.is_none() && wanted.is_none() && since.elapsed() >= CALM {
+                chosen = answering(&before, path).await;
+            }
+            if let Some(address) = chosen {
+                running.base = format!("http://{}", reachable(address).await);
+                return Ok(running);
+            }
+            sleep(READY_EVERY).await;
+        }
+        running.stop().await;
+        Err(TargetError::Silent { command: name, tail: tail(&around.log) })
+    }
+
     /// Whether it was started by us.
     #[must_use]
     pub fn is_ours(&self) -> bool {
@@ -178,7 +248,7 @@ impl RunningTarget {
         let status = self.ended()?;
         Some(match status.signal() {
             Some(signal) => format!("the target was killed by signal {signal}"),
-            None => format!("the target ended by itself ({status}): see `{TARGET_LOG}`"),
+            None => format!("the target ended by itself ({status}): see `{}`", self.log),
         })
     }
 
@@ -248,6 +318,33 @@ impl Drop for RunningTarget {
 /// A port that was free a moment ago.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Where a socket that listens everywhere can be reached from here: in the older family where it
+/// takes both, since that is what people type.
+async fn reachable(address: SocketAddr) -> SocketAddr {
+    let old = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    match timeout(ASK_WITHIN, TcpStream::connect(old)).await {
+        Ok(Ok(_)) => old,
+        _ if address.is_ipv6() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
+        _ => old,
+    }
+}
+
+/// The first that answers with success, else the first.
+async fn answering(addresses: &[SocketAddr], path: &str) -> Option<SocketAddr> {
+    if addresses.len() > 1 {
+        for address in addresses {
+            let there = reachable(*address).await;
+            if matches!(timeout(ASK_WITHIN, ask(there, path)).await, Ok(Ok(true))) {
+                return Some(*address);
+            }
+        }
+    }
+    addresses.first().copied()
 }
 
 /// Whether it listens, and answers `path` with success when one is given.

@@ -1,83 +1,116 @@
 //! `ebb load URL`: quick load on one URL. In: flags that hands know from wrk, oha and autocannon.
 //! Out: the summary; with `--out` a run's folder as well.
-//! Whatever takes more than one step is left to `ebb run` and a scenario.
+//! Whatever takes more than one step is left to `ebb run` and a scenario; driving the load and
+//! starting a server for it to the files beside this one.
 
-use super::run::write_report;
-use super::{VERSION, command_line, on_runtime};
+mod address;
+mod drive;
+
+use super::on_runtime;
+use super::run::{ebb, write_report};
 use crate::failure::Failure;
 use crate::flags::Permission;
 use crate::follow::{self, Follow};
-use crate::form::Reporting;
+use crate::form::{Form, Reporting};
 use crate::output::Output;
 use crate::tui::Purpose;
 use crate::{interrupt, permission, reach};
 use clap::Args;
+use drive::Drive;
 use ebbtide_loadgen::scenario::{SEED_DEFAULT, units};
-use ebbtide_loadgen::{Engine, Pass, Plan, Quick};
-use ebbtide_record::event::{Body, Event, Phase, PhaseStart, RoundKind, RunEnded, RunStarted};
-use ebbtide_record::{MemoryVerdict, State};
-use ebbtide_rounds::exit::Ending;
+use ebbtide_loadgen::{Pass, Plan, Quick};
+use ebbtide_record::State;
+use ebbtide_rounds::Control;
 use ebbtide_rounds::folder::{self, RunFolder};
-use ebbtide_rounds::journal::{Journal, unix_ms};
-use ebbtide_rounds::silence::Silence;
-use ebbtide_rounds::{Control, RunError};
-use std::collections::BTreeMap;
+use ebbtide_rounds::target::{RunningTarget, Surroundings};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::mpsc::Sender;
+use std::time::Duration;
+use tempfile::TempPath;
 
-/// How often all metrics are written down.
-const METRICS_EVERY: Duration = Duration::from_secs(10);
+/// Stands for the server that is still to be started.
+const SOMEWHERE: &str = "http://127.0.0.1:1";
 
 /// The arguments of `ebb load`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   ebb load http://127.0.0.1:8080/healthz -c 64 -d 30s
-  ebb load http://127.0.0.1:8080/api/v1/echo -m POST -b hello -r 500
+  ebb load :8080/api/v1/echo -m POST -b hello -r 500
   ebb load ws://127.0.0.1:8080/ws -c 100 -b '{\"type\":\"user\",\"content\":\"hello\"}'
+  ebb load / --on-port -- node server.js
+  ebb load :8080/ -n 10000 --renderer autocannon --report junit=results.xml
 With -r requests start at their times whether or not others have ended (open model), and latency
-counts from those times as well.")]
+counts from those times as well.
+
+Exit codes: 0 fine, 1 tool or target failed, 2 bad arguments, 130 interrupted.")]
 pub(crate) struct Load {
-    /// http:// or ws://
-    url: String,
+    /// http:// or ws://; without a scheme it is http, `:8080/x` is this machine. With --on-port a
+    /// path is enough; a port named here is the one waited for
+    #[arg(required_unless_present = "on_port")]
+    url: Option<String>,
+
     /// Connections, each with one request at a time
-    #[arg(short, long, default_value_t = 10)]
+    #[arg(short, long, default_value_t = 10, help_heading = "Load")]
     connections: u32,
     /// How long, such as 10s or 2m
-    #[arg(short, long, default_value = "10s", value_parser = units::duration)]
+    #[arg(short, long, default_value = "10s", value_parser = units::duration,
+          help_heading = "Load")]
     duration: Duration,
     /// So many requests, instead of a duration
-    #[arg(short = 'n', long, conflicts_with = "duration")]
+    #[arg(short = 'n', long, conflicts_with = "duration", help_heading = "Load")]
     requests: Option<u64>,
     /// Requests per second, started on time
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Load")]
     rate: Option<f64>,
-    /// HTTP method
-    #[arg(short, long, default_value = "GET")]
+    /// Load at the start that is not measured
+    #[arg(long, default_value = "0s", value_parser = units::duration, help_heading = "Load")]
+    warmup: Duration,
+    /// Threads [default: one per core]
+    #[arg(
+        short = 'w',
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        help_heading = "Load"
+    )]
+    threads: usize,
+    /// Seed of everything random
+    #[arg(long, default_value_t = SEED_DEFAULT, help_heading = "Load")]
+    seed: u64,
+
+    /// HTTP method [default: GET]
+    #[arg(short, long, default_value = "GET", hide_default_value = true, help_heading = "Request")]
     method: String,
     /// A header, as `name: value`; repeatable
-    #[arg(short = 'H', long, value_parser = header)]
+    #[arg(short = 'H', long, value_parser = header, help_heading = "Request")]
     header: Vec<(String, String)>,
     /// Body, or for ws:// the message; `@file` reads a file
-    #[arg(short, long, default_value = "")]
+    #[arg(short, long, default_value = "", hide_default_value = true, help_heading = "Request")]
     body: String,
     /// Time limit of one request
-    #[arg(short, long, value_parser = units::duration)]
+    #[arg(short, long, value_parser = units::duration, help_heading = "Request")]
     timeout: Option<Duration>,
-    /// Threads [default: one per core]
-    #[arg(short = 'w', long, default_value_t = 0, hide_default_value = true)]
-    threads: usize,
-    /// Load at the start that is not measured
-    #[arg(long, default_value = "0s", value_parser = units::duration)]
-    warmup: Duration,
-    /// Seed of everything random
-    #[arg(long, default_value_t = SEED_DEFAULT)]
-    seed: u64,
+
+    /// Start a server by the command after `--`, load the port it listens on, stop it
+    #[arg(long, requires = "command", help_heading = "Target")]
+    on_port: bool,
+    /// The server's command, after `--`
+    #[arg(last = true, requires = "on_port", value_name = "COMMAND", help_heading = "Target")]
+    command: Vec<String>,
+
     /// Folder to keep the run in; none is made without it
-    #[arg(short, long, value_name = "FOLDER")]
+    #[arg(short, long, value_name = "FOLDER", help_heading = "Results")]
     out: Option<PathBuf>,
+    /// Form of the summary
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "FORM",
+        conflicts_with = "json",
+        help_heading = "Results"
+    )]
+    renderer: Form,
     #[command(flatten)]
     reporting: Reporting,
     #[command(flatten)]
@@ -92,42 +125,95 @@ impl Load {
     /// When the arguments are at fault, the host has no address or the folder cannot be written.
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
         self.reporting.check()?;
-        let plan = Plan::quick(&self.quick()?)?;
-        permission::to_load(&plan.address.host, &self.permission.allow_host)?;
-        on_runtime(1, reach::target(&plan.address))?;
-        let folder = self.out.as_deref().map(RunFolder::create).transpose()?;
-        let log = folder.as_ref().map(RunFolder::log).transpose()?;
-        if let Some(folder) = &folder {
-            folder.write(folder::PLAN, &serde_json::to_vec_pretty(&plan).unwrap_or_default())?;
+        // Before anything is made or started: most mistakes are found here.
+        let plan = self.plan(if self.on_port { SOMEWHERE } else { "" })?;
+        if !self.on_port {
+            permission::to_load(&plan.address.host, &self.permission.allow_host)?;
+            on_runtime(1, reach::target(&plan.address))?;
         }
-        let (code, state) = on_runtime(1, async {
-            let control = Control::default();
-            interrupt::obey(control.clone(), output)?;
-            let (sender, events) = follow::channel();
-            let purpose = Purpose { snapshots: false, owns_run: true };
-            let follow = Follow { output, screen: false, purpose };
-            let load = self.drive(plan, control.clone(), sender, log);
-            let (ended, followed) = tokio::join!(load, follow.until_end(events, control));
-            followed?;
-            Ok(ended?)
-        })?;
+        let folder = self.out.as_deref().map(RunFolder::create).transpose()?;
+        let (code, state) = on_runtime(1, self.load(folder.as_ref(), output))?;
         if let Some(folder) = &folder {
             folder::write_summary(folder.path(), &state)?;
             write_report(folder.path(), &state)?;
         }
-        self.reporting.deliver(&state, output, folder.as_ref().map(RunFolder::path))?;
+        let shown = self.reporting.as_form(self.renderer);
+        shown.deliver(&state, output, folder.as_ref().map(RunFolder::path))?;
         Ok(code)
     }
 
-    fn quick(&self) -> Result<Quick, Failure> {
+    async fn load(
+        &self,
+        folder: Option<&RunFolder>,
+        output: Output,
+    ) -> Result<(i32, State), Failure> {
+        let control = Control::default();
+        interrupt::obey(control.clone(), output)?;
+        let (log, kept) = log(folder)?;
+        let mut server = if self.on_port { Some(self.start(log, &control).await?) } else { None };
+        let base = server.as_ref().map_or("", |server| server.base.as_str());
+        let plan = self.plan(base)?;
+        if let Some(folder) = folder {
+            folder.write(folder::PLAN, &serde_json::to_vec_pretty(&plan).unwrap_or_default())?;
+        }
+        let (sender, events) = follow::channel();
+        let purpose = Purpose { snapshots: false, owns_run: true };
+        let follow = Follow { output, screen: false, purpose };
+        let drive = Drive {
+            name: plan.base.clone(),
+            pass: Pass { threads: self.threads, warmup: self.warmup, ..Pass::default() },
+            length: self.requests.is_none().then_some(self.duration),
+            plan,
+            folder,
+            server: server.as_ref(),
+        };
+        let load = drive.run(control.clone(), sender);
+        let (ended, followed) = tokio::join!(load, follow.until_end(events, control));
+        if let Some(server) = &mut server {
+            if server.ended().is_some() {
+                // The reason of the run's end names it.
+                kept.map(TempPath::keep).transpose().map_err(Failure::failed)?;
+            }
+            server.stop().await;
+        }
+        followed?;
+        Ok(ended?)
+    }
+
+    /// Starts the server, and waits until it listens.
+    async fn start(&self, log: PathBuf, control: &Control) -> Result<RunningTarget, Failure> {
+        let typed = self.url.as_deref().unwrap_or("/");
+        let on_any = address::on(SOMEWHERE, typed)?;
+        let path = on_any.split(SOMEWHERE.trim_start_matches("http://")).nth(1).unwrap_or("/");
+        let hints = (address::port_wanted(typed), path);
+        let around = Surroundings { ebb: ebb()?, log, ..Surroundings::default() };
+        tokio::select! {
+            started = RunningTarget::listening(&self.command, hints, &around) => {
+                started.map_err(Failure::failed)
+            }
+            () = control.stopped() => Err(Failure::interrupted("interrupted before the load")),
+        }
+    }
+
+    /// The plan on the given URL, on the server at `base` where ebb started one.
+    fn plan(&self, base: &str) -> Result<Plan, Failure> {
+        let url = self.url.as_deref().unwrap_or("/");
+        let url = if base.is_empty() { address::whole(url) } else { address::on(base, url)? };
+        address::check_connections(self.connections)?;
+        Ok(Plan::quick(&self.quick(url)?)?)
+    }
+
+    fn quick(&self, url: String) -> Result<Quick, Failure> {
         let body = match self.body.strip_prefix('@') {
             None => self.body.clone().into_bytes(),
             Some(path) => std::fs::read(path)
                 .map_err(|error| Failure::usage(format!("body `{path}`: {error}")))?,
         };
+        // More connections than requests would have nothing to do.
+        let most = self.requests.filter(|requests| *requests > 0).unwrap_or(u64::MAX);
         Ok(Quick {
-            url: self.url.clone(),
-            connections: self.connections,
+            url,
+            connections: self.connections.min(u32::try_from(most).unwrap_or(u32::MAX)),
             duration: self.duration,
             requests: self.requests,
             rate: self.rate,
@@ -138,104 +224,16 @@ impl Load {
             seed: self.seed,
         })
     }
-
-    async fn drive(
-        &self,
-        plan: Plan,
-        control: Control,
-        events: Sender<Event>,
-        log: Option<folder::EventLog>,
-    ) -> Result<(i32, State), RunError> {
-        let plan = Arc::new(plan);
-        let pass = Pass { threads: self.threads, warmup: self.warmup, ..Pass::default() };
-        let mut engine = Engine::start(Arc::clone(&plan), pass)?;
-        let mut journal = Journal::new(log, events);
-        journal.note(self.started(&plan)).await?;
-        let start = PhaseStart { round: 0, kind: RoundKind::New, phase: Phase::Load };
-        journal.note(Body::Phase(start)).await?;
-        let stopper = engine.stopper();
-        let (mut draining, mut cut) = (false, false);
-        let mut silence = Silence::default();
-        let mut lost = None;
-        let mut told = Instant::now();
-        loop {
-            tokio::select! {
-                biased;
-                () = control.aborted(), if !cut => {
-                    cut = true;
-                    stopper.abort();
-                }
-                () = control.stopped(), if !draining => {
-                    draining = true;
-                    stopper.drain();
-                }
-                interval = engine.next() => {
-                    let Some(interval) = interval else { break };
-                    if lost.is_none() && let Some(why) = silence.after(&interval) {
-                        lost = Some(why);
-                        stopper.abort();
-                    }
-                    journal.note(Body::Interval(Box::new(interval))).await?;
-                    if told.elapsed() >= METRICS_EVERY {
-                        told = Instant::now();
-                        journal.note(Body::Metrics(engine.totals().so_far())).await?;
-                    }
-                }
-            }
-        }
-        let totals = engine.finish().await;
-        journal.note(Body::Metrics(totals.so_far())).await?;
-        for warning in totals.warnings() {
-            journal.warn(warning).await?;
-        }
-        let interrupted = control.is_stopped();
-        let lost = totals.target_lost().or(lost).or_else(|| all_failed(journal.state()));
-        let lost = lost.or_else(|| (!interrupted).then(|| nothing_done(journal.state())).flatten());
-        let ending = Ending {
-            interrupted,
-            failed: lost.is_some(),
-            memory: None::<&MemoryVerdict>,
-            ..Ending::default()
-        };
-        let codes = ending.codes();
-        let code = codes[0];
-        let partial = interrupted || lost.is_some();
-        let reason = lost.unwrap_or_default();
-        let ended = RunEnded { exit_code: code, exit_codes: codes, partial, reason };
-        journal.note(Body::RunEnded(ended)).await?;
-        Ok((code, journal.into_state()))
-    }
-
-    fn started(&self, plan: &Plan) -> Body {
-        let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        Body::RunStarted(Box::new(RunStarted {
-            version: VERSION.to_owned(),
-            name: self.url.clone(),
-            command: command_line(),
-            seed: plan.seed,
-            at_unix_ms: unix_ms(),
-            base: plan.base.clone(),
-            duration_s: self.requests.is_none().then_some(self.duration.as_secs_f64()),
-            host: BTreeMap::from([("cores".to_owned(), cores.to_string())]),
-            ..RunStarted::default()
-        }))
-    }
 }
 
-/// Nothing succeeded, so there was no load: the reason most often seen says why.
-fn all_failed(state: &State) -> Option<String> {
-    let totals = &state.totals;
-    let (reason, count) = state.errors.iter().max_by_key(|(_, count)| **count)?;
-    (totals.requests > 0 && totals.failed >= totals.requests)
-        .then(|| format!("no exchange succeeded: {reason} ({count} times)"))
-}
-
-/// No exchange came to its end, well or badly.
-fn nothing_done(state: &State) -> Option<String> {
-    (state.totals.requests == 0 && state.totals.messages_sent == 0).then(|| {
-        "no exchange ended in that time: give more `--duration`, or fewer `--connections`"
-            .to_owned()
-    })
+/// Where the output of a server goes: into the run's folder, else into a file that goes away.
+fn log(folder: Option<&RunFolder>) -> Result<(PathBuf, Option<TempPath>), Failure> {
+    if let Some(folder) = folder {
+        return Ok((folder.path().join(folder::TARGET_LOG), None));
+    }
+    let file = tempfile::Builder::new().prefix("ebb-").suffix(".log").tempfile()?;
+    let path = file.into_temp_path();
+    Ok((path.to_path_buf(), Some(path)))
 }
 
 /// A header as it is typed.

@@ -14,6 +14,12 @@ use std::collections::BTreeSet;
 /// Percentiles that every trend has.
 const PERCENTILES: [f64; 4] = [90.0, 95.0, 99.0, 99.9];
 
+/// Whole metrics with both tails and the standard deviation: what one exchange took.
+const SPREAD_OF: [&str; 2] = ["http_req_duration", "ws_msg_rtt"];
+
+/// The tails that autocannon shows.
+const TAILS: [f64; 2] = [2.5, 97.5];
+
 /// Trends by metric: name, the slots it is measured in, and what is summed.
 const TRENDS: [(&str, SlotKind, &[Trend]); 14] = [
     ("http_req_duration", SlotKind::Http, &[Trend::Duration, Trend::DurationLong]),
@@ -43,7 +49,8 @@ impl Totals {
         let asked = threshold::percentiles(&self.thresholds);
         let extra = |metric: &str| -> Vec<f64> {
             let same = asked.iter().filter(|(name, _)| name == metric);
-            same.map(|(_, percentile)| *percentile).collect()
+            let tails = if SPREAD_OF.contains(&metric) { &TAILS[..] } else { &[] };
+            same.map(|(_, percentile)| *percentile).chain(tails.iter().copied()).collect()
         };
         let names: BTreeSet<&str> = threshold::METRICS.iter().map(|(name, _)| *name).collect();
         for name in names {
@@ -186,6 +193,9 @@ fn trend(histogram: &Histogram<u64>, extra: &[f64]) -> Metric {
     for percentile in PERCENTILES.iter().chain(extra) {
         let value = ms(histogram.value_at_percentile(*percentile));
         values.insert(format!("p({percentile})"), value);
+    }
+    if TAILS.iter().all(|tail| extra.contains(tail)) {
+        values.insert("stdev".to_owned(), histogram.stdev() / 1e3);
     }
     Metric {
         metric_type: MetricType::Trend,
