@@ -13,9 +13,11 @@ use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::segment::Segment;
 use crate::totals::{Slice, Totals};
+use crate::wire::route::Route;
+pub use crate::wire::route::RouteError;
+pub use crate::wire::tls::TlsError;
 use ebbtide_record::event::Interval;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,16 +70,9 @@ pub enum EngineError {
     /// A thread could not be started.
     #[error("engine thread could not be started: {0} (fewer threads may do: `--threads`)")]
     Thread(#[from] std::io::Error),
-    /// The target's name has no address.
-    #[error(
-        "host `{host}` could not be resolved: {cause} (check its spelling, or give an address)"
-    )]
-    Resolve {
-        /// Host and port.
-        host: String,
-        /// What the resolver said.
-        cause: String,
-    },
+    /// There is no way to the target.
+    #[error(transparent)]
+    Route(#[from] RouteError),
 }
 
 /// What the threads of an engine share. Nothing here is touched per request, but for `taken` by
@@ -236,7 +231,7 @@ impl Engine {
     /// # Errors
     /// When the host has no address or a thread cannot be started.
     pub fn start(plan: Arc<Plan>, pass: Pass) -> Result<Self, EngineError> {
-        let addresses = resolve(&plan)?;
+        let route = Arc::new(Route::new(&plan)?);
         let threads = match pass.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads.min(THREADS_MAX),
@@ -245,9 +240,9 @@ impl Engine {
         let (sender, reports) = mpsc::channel(REPORTS_AHEAD * threads);
         for place in 0..threads {
             let share = (Arc::clone(&plan), pass.clone(), Arc::clone(&shared));
-            let (addresses, sender) = (addresses.clone(), sender.clone());
+            let (route, sender) = (Arc::clone(&route), sender.clone());
             std::thread::Builder::new().name(format!("ebb-load-{place}")).spawn(move || {
-                thread::run(share, addresses, (place, threads), sender);
+                thread::run(share, route, (place, threads), sender);
             })?;
         }
         let planned = if pass.iterations.is_some() { None } else { plan.duration() };
@@ -369,16 +364,4 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stopper().abort();
     }
-}
-
-fn resolve(plan: &Plan) -> Result<Vec<SocketAddr>, EngineError> {
-    let host = || format!("{}:{}", plan.address.host, plan.address.port);
-    let found = (plan.address.host.as_str(), plan.address.port).to_socket_addrs();
-    let addresses: Vec<SocketAddr> = found
-        .map_err(|cause| EngineError::Resolve { host: host(), cause: cause.to_string() })?
-        .collect();
-    if addresses.is_empty() {
-        return Err(EngineError::Resolve { host: host(), cause: "it has no address".to_owned() });
-    }
-    Ok(addresses)
 }

@@ -14,6 +14,7 @@ pub use op::{AwaitOp, ConnectOp, ExpectOp, HttpOp, Op, Prepared, SendOp};
 pub use quick::Quick;
 
 use crate::fault::{Fault, Faults};
+use crate::scenario::transport::Transport;
 use crate::scenario::{Executor, Scenario, ThresholdText};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct Plan {
     pub base: String,
     /// Where it is.
     pub address: Address,
+    /// How bytes get there.
+    pub transport: Transport,
     /// Conditions on the summary.
     pub thresholds: Vec<ThresholdText>,
     /// Flows, in the order of their names.
@@ -50,6 +53,8 @@ pub struct Address {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// It speaks TLS.
+    pub tls: bool,
     /// What stands in the `Host` header.
     pub authority: String,
     /// What stands before each path.
@@ -160,6 +165,7 @@ impl Plan {
             seed: scenario.seed,
             base: base.trim_end_matches('/').to_owned(),
             address,
+            transport: scenario.target.transport.clone(),
             thresholds: scenario.thresholds.clone(),
             ..Self::default()
         };
@@ -243,7 +249,8 @@ impl Executor {
 }
 
 impl Address {
-    /// Parses `http://host:port` or `ws://host:port`, with an optional path before all paths.
+    /// Parses `http://host:port`, `ws://host:port` or the same with TLS (`https`, `wss`), with an
+    /// optional path before all paths.
     ///
     /// # Errors
     /// What is wrong with it, with its cure.
@@ -251,14 +258,14 @@ impl Address {
         let bad = |why: &str| format!("`{base}` is not a URL that can be loaded: {why}");
         let url = Url::parse(base)
             .map_err(|cause| bad(&format!("{cause} (write `http://127.0.0.1:8080`)")))?;
-        match url.scheme() {
-            "http" | "ws" => {}
-            "https" | "wss" => return Err(bad("TLS is not built yet (use `http://` or `ws://`)")),
+        let tls = match url.scheme() {
+            "http" | "ws" => false,
+            "https" | "wss" => true,
             scheme => {
                 let why = format!("scheme `{scheme}` is unknown (use `http://` or `ws://`)");
                 return Err(bad(&why));
             }
-        }
+        };
         let host = url.host_str().ok_or_else(|| bad("it has no host"))?;
         let port = url.port_or_known_default().unwrap_or(80);
         if port == 0 {
@@ -271,6 +278,7 @@ impl Address {
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
             port,
+            tls,
             authority,
             prefix: url.path().trim_end_matches('/').to_owned(),
         })

@@ -40,8 +40,77 @@ pub enum Failure {
     Asked(u16),
     /// The end of the load cut it short. Not counted as failed.
     Interrupted,
+    /// TLS did not come about, or broke.
+    Tls(TlsFault),
     /// Another error of the system, by its number.
     System(i32),
+}
+
+/// Why TLS did not come about, or broke.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum TlsFault {
+    /// The certificate's time is over.
+    Expired,
+    /// The certificate's time has not begun.
+    NotValidYet,
+    /// Nobody who is trusted vouches for the certificate.
+    UnknownIssuer,
+    /// The server shows an issuer's certificate as its own.
+    IssuerAsServer,
+    /// The certificate is for others.
+    WrongName,
+    /// The certificate was taken back.
+    Revoked,
+    /// The certificate is not one for servers.
+    WrongPurpose,
+    /// The certificate cannot be read, or its signature is wrong.
+    BadCertificate,
+    /// The server shows no certificate.
+    NoCertificate,
+    /// What came is no TLS.
+    NotTls,
+    /// Nothing that both sides can do.
+    Incompatible,
+    /// None of the application protocols that were offered.
+    NoProtocol,
+    /// The server gave up, by the number of its alert (RFC 8446, section 6).
+    Alert(u8),
+    /// The connection ended during the handshake.
+    Ended,
+    /// The connection ended without the word that it would.
+    Truncated,
+    /// The server did what it may not.
+    Broken,
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "certificate has expired",
+            Self::NotValidYet => "certificate is not valid yet (are the clocks right?)",
+            Self::UnknownIssuer => "unknown issuer (give its CA with --ca, or --insecure)",
+            Self::IssuerAsServer => {
+                "certificate of an issuer, unknown here (give it with --ca, or --insecure)"
+            }
+            Self::WrongName => "certificate is for another name (give it with --server-name)",
+            Self::Revoked => "certificate is revoked",
+            Self::WrongPurpose => "certificate is not one for servers",
+            Self::BadCertificate => "certificate is not valid",
+            Self::NoCertificate => "server shows no certificate",
+            Self::NotTls => "server does not speak TLS (is it http:// or ws://?)",
+            Self::Incompatible => "no version or cipher in common",
+            Self::NoProtocol | Self::Alert(120) => "no application protocol in common",
+            Self::Alert(42 | 43 | 45 | 46) => "server refused the client certificate",
+            Self::Alert(48) => "server does not know the issuer of the client certificate",
+            Self::Alert(116) => "server wants a client certificate (give --cert and --key)",
+            Self::Alert(112) => "server does not know the name (give it with --server-name)",
+            Self::Alert(40) => "server refused the handshake (does it want --cert and --key?)",
+            Self::Alert(number) => return write!(f, "server gave up with alert {number}"),
+            Self::Ended => "connection ended during the handshake",
+            Self::Truncated => "connection ended without close_notify",
+            Self::Broken => "server broke the protocol",
+        })
+    }
 }
 
 impl Failure {
@@ -91,6 +160,7 @@ impl fmt::Display for Failure {
             // Whoever has the plan says which.
             Self::Asked(_) => "a step failed the iteration",
             Self::Interrupted => "interrupted",
+            Self::Tls(fault) => return write!(f, "tls: {fault}"),
             Self::System(number) => {
                 return write!(f, "{}", io::Error::from_raw_os_error(*number));
             }

@@ -10,6 +10,7 @@ mod document;
 mod flow;
 mod reader;
 pub(crate) mod step;
+pub mod transport;
 pub mod units;
 pub(crate) mod verify;
 
@@ -21,6 +22,7 @@ use ebbtide_record::{Kind, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use transport::Transport;
 
 /// The only version of the scenario form there is.
 pub const SCHEMA: u64 = 1;
@@ -68,6 +70,8 @@ pub struct Target {
     pub env: BTreeMap<String, String>,
     /// Path prefixes of sources that count as the user's own.
     pub own: Vec<String>,
+    /// How bytes reach it.
+    pub transport: Transport,
 }
 
 /// Where heap snapshots come from.

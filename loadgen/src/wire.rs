@@ -1,40 +1,50 @@
-//! A TCP connection with its read buffer: writes that usually need no wait, reads that wait once.
+//! A connection with its read buffer: writes that usually need no wait, reads that wait once. Over
+//! TLS the same, with records between buffer and socket.
 //!
-//! In: an address, bytes to send. Out: bytes received, in a buffer that is reused. What the bytes
-//! mean is left to the HTTP and WebSocket clients; when a wait is given up, to the watch.
+//! In: a way to the target, bytes to send. Out: bytes received, in a buffer that is reused. What
+//! the bytes mean is left to the HTTP and WebSocket clients; when a wait is given up, to the
+//! watch.
 
 pub(crate) mod reactor;
 pub(crate) mod watch;
 
 pub(crate) mod lane;
 
+mod dial;
+pub(crate) mod route;
+pub(crate) mod tls;
+mod trust;
+
 use crate::sample::Failure;
 use lane::Lane;
 use reactor::Registration;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, sockopt,
-};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::fd::OwnedFd;
 use std::task::Poll;
+use tls::Session;
 use watch::Watch;
-
-/// Connections from one loopback source address, before the next one is used. Linux offers 28,232
-/// local ports per source and destination, of which those in TIME_WAIT (60 s) are not free.
-const CONNECTIONS_PER_SOURCE: u64 = 10_000;
-
-/// Source addresses in turn: at a thousand connections per second each rests for 40 minutes.
-const SOURCES: u64 = 250;
 
 /// Bytes of a reply held at most.
 pub(crate) const REPLY_MAX: usize = 64 * 1024 * 1024;
 
-/// Connections made by this process, over all passes.
-static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+/// What a connection is wanted for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dial {
+    /// Size of the read buffer at first, bytes.
+    pub(crate) buffer: usize,
+    /// Protocols offered over TLS, the dearest first ([`HTTP1`], [`HTTP2`]).
+    pub(crate) protocols: &'static [&'static [u8]],
+}
+
+/// HTTP/1.1 as an application protocol (RFC 7301).
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+
+/// HTTP/2 over TLS as an application protocol.
+#[expect(dead_code, reason = "offered by the HTTP/2 client")]
+pub(crate) const HTTP2: &[u8] = b"h2";
 
 /// A connection and what was read from it and not yet used.
 pub(crate) struct Wire {
@@ -44,27 +54,43 @@ pub(crate) struct Wire {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    session: Option<Box<Session>>,
 }
 
 impl Wire {
-    /// Connects to the first address that answers.
-    pub(crate) async fn connect(
-        lane: &Lane,
-        watch: &Watch,
-        buffer: usize,
-    ) -> Result<Self, Failure> {
-        let mut failure = Failure::Unreachable;
-        for address in &lane.addresses {
-            match connect(*address, lane, watch).await {
-                Ok((registration, socket)) => {
-                    let buffer = vec![0; buffer];
-                    return Ok(Self { registration, socket, buffer, start: 0, end: 0 });
-                }
-                Err(Failure::Interrupted) => return Err(Failure::Interrupted),
-                Err(next) => failure = next,
+    /// Connects to the first address that answers, and shakes hands where the target speaks TLS.
+    pub(crate) async fn connect(lane: &Lane, watch: &Watch, dial: Dial) -> Result<Self, Failure> {
+        let (registration, socket) = dial::connect(lane, watch).await?;
+        let buffer = vec![0; dial.buffer];
+        let mut wire = Self { registration, socket, buffer, start: 0, end: 0, session: None };
+        if let Some(tls) = &lane.tls {
+            let begin = lane.now();
+            wire.session = Some(Box::new(tls.session(dial.protocols)?));
+            wire.shake_hands(watch).await?;
+            if let Some(session) = &mut wire.session {
+                session.handshake = lane.now() - begin;
             }
         }
-        Err(failure)
+        Ok(wire)
+    }
+
+    /// The application protocol that was agreed on over TLS.
+    #[expect(dead_code, reason = "asked by the HTTP/2 client")]
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.session.as_ref()?.protocol()
+    }
+
+    /// Nanoseconds that the TLS handshake took; none without TLS.
+    #[expect(dead_code, reason = "for the metric of handshakes")]
+    pub(crate) fn handshake(&self) -> Option<u64> {
+        self.session.as_ref().map(|session| session.handshake)
+    }
+
+    /// Whether the peer has said that it will send no more, so that nothing can be asked of it.
+    #[expect(dead_code, reason = "for connections that servers close while idle")]
+    #[inline]
+    pub(crate) fn is_ended(&self) -> bool {
+        self.registration.is_ended()
     }
 
     /// What was read and not yet used.
@@ -106,6 +132,9 @@ impl Wire {
     /// Reads what there is.
     #[inline]
     pub(crate) fn poll_fill(&mut self) -> Poll<Result<usize, Failure>> {
+        if self.session.is_some() {
+            return self.poll_fill_tls();
+        }
         if !self.registration.is_readable() {
             return Poll::Pending;
         }
@@ -149,6 +178,9 @@ impl Wire {
     /// Writes all bytes; true when it had to wait.
     #[inline]
     pub(crate) async fn write_all(&mut self, bytes: &[u8], watch: &Watch) -> Result<bool, Failure> {
+        if self.session.is_some() {
+            return self.write_tls(bytes, watch).await;
+        }
         let written = match self.send(bytes) {
             Ok(written) if written == bytes.len() => return Ok(false),
             Ok(written) => written,
@@ -176,7 +208,7 @@ impl Wire {
                 Ok(written) => bytes = &bytes[written..],
                 Err(Errno::AGAIN) => {
                     self.registration.filled();
-                    writable(&self.registration, watch).await?;
+                    dial::writable(&self.registration, watch).await?;
                 }
                 Err(error) => return Err(Failure::of(&error.into())),
             }
@@ -185,68 +217,164 @@ impl Wire {
     }
 
     /// Writes without waiting; false when not all of it could be written.
-    pub(crate) fn try_write_all(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn try_write_all(&mut self, bytes: &[u8]) -> bool {
+        if let Some(session) = &mut self.session {
+            let taken = session.put(bytes);
+            return self.send_records().is_ok() && taken == bytes.len();
+        }
         self.send(bytes).is_ok_and(|written| written == bytes.len())
     }
 }
 
-/// Waits for room to write.
-async fn writable(registration: &Registration, watch: &Watch) -> Result<(), Failure> {
-    poll_fn(|context| {
-        if registration.is_writable() {
-            return Poll::Ready(Ok(()));
+/// The same over TLS, off the path of plain connections.
+impl Wire {
+    #[cold]
+    async fn shake_hands(&mut self, watch: &Watch) -> Result<(), Failure> {
+        loop {
+            self.flush(watch).await?;
+            if !self.session.as_ref().is_some_and(|session| session.is_handshaking()) {
+                return Ok(());
+            }
+            poll_fn(|context| match self.poll_records() {
+                Poll::Pending => watch.poll_end(context).map(Err),
+                ready => ready,
+            })
+            .await?;
         }
-        watch.poll_end(context).map(Err)
-    })
-    .await
+    }
+
+    fn poll_fill_tls(&mut self) -> Poll<Result<usize, Failure>> {
+        loop {
+            if self.end == self.buffer.len()
+                && let Err(failure) = self.reserve(0)
+            {
+                return Poll::Ready(Err(failure));
+            }
+            let Some(session) = &mut self.session else { return Poll::Pending };
+            match session.take(&mut self.buffer[self.end..]) {
+                Ok(Some(read)) => {
+                    self.end += read;
+                    return Poll::Ready(Ok(read));
+                }
+                Ok(None) => {}
+                Err(failure) => return Poll::Ready(Err(failure)),
+            }
+            match self.poll_records() {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Takes records from the socket, and sends what they ask for.
+    fn poll_records(&mut self) -> Poll<Result<(), Failure>> {
+        let Self { session: Some(session), registration, socket, .. } = self else {
+            return Poll::Pending;
+        };
+        if !registration.is_readable() {
+            return Poll::Pending;
+        }
+        let result = session.receive(&mut Records { registration, socket });
+        match result {
+            Ok(true) => Poll::Ready(self.send_records().map(|_| ())),
+            Ok(false) => Poll::Pending,
+            Err(failure) => {
+                // The peer is told why, if it still listens.
+                let _ = self.send_records();
+                Poll::Ready(Err(failure))
+            }
+        }
+    }
+
+    /// Sends records as long as there is room; true when all are sent.
+    fn send_records(&mut self) -> Result<bool, Failure> {
+        let Self { session: Some(session), registration, socket, .. } = self else {
+            return Ok(true);
+        };
+        while session.has_records() {
+            match session.send(&mut Records { registration, socket }) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(Failure::of(&error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends all records; true when it had to wait.
+    async fn flush(&mut self, watch: &Watch) -> Result<bool, Failure> {
+        let mut waited = false;
+        while !self.send_records()? {
+            self.registration.filled();
+            dial::writable(&self.registration, watch).await?;
+            waited = true;
+        }
+        Ok(waited)
+    }
+
+    async fn write_tls(&mut self, mut bytes: &[u8], watch: &Watch) -> Result<bool, Failure> {
+        let mut waited = false;
+        while !bytes.is_empty() {
+            let Some(session) = &mut self.session else { return Err(Failure::Closed) };
+            let taken = session.put(bytes);
+            bytes = &bytes[taken..];
+            waited |= self.flush(watch).await?;
+        }
+        Ok(waited)
+    }
 }
 
-async fn connect(
-    address: SocketAddr,
-    lane: &Lane,
-    watch: &Watch,
-) -> Result<(Registration, OwnedFd), Failure> {
-    let failed = |error: Errno| Failure::of(&error.into());
-    let count = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None);
-    let socket = socket.map_err(failed)?;
-    let source = (count / CONNECTIONS_PER_SOURCE) % SOURCES;
-    if source > 0 && address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
-        bind_source(&socket, source as u8 + 1).map_err(|error| Failure::of(&error))?;
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.close();
+            // A peer that takes no more has no use for it.
+            let _ = self.send_records();
+        }
     }
-    // Requests are written whole, so waiting to join them could only delay them.
-    sockopt::set_tcp_nodelay(&socket, true).map_err(failed)?;
-    match rustix::net::connect(&socket, &address) {
-        Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let registration = lane.reactor.register(&socket).map_err(|error| Failure::of(&error))?;
-    writable(&registration, watch).await?;
-    sockopt::socket_error(&socket).map_err(failed)?.map_err(failed)?;
-    Ok((registration, socket))
 }
 
-/// Binds to `127.0.0.<last>` and lets the kernel choose the port at connect, when it knows the
-/// destination and so may use a port that another destination uses too.
-#[allow(unsafe_code)]
-fn bind_source(socket: &OwnedFd, last: u8) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the descriptor is open for as long as `socket` lives, and the option's value is a C
-    // int that outlives the call, with its size beside it.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            std::ptr::from_ref(&on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
+/// The socket as rustls wants it.
+struct Records<'w> {
+    registration: &'w Registration,
+    socket: &'w OwnedFd,
+}
+
+impl io::Read for Records<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let size = room.len();
+        loop {
+            match recv(self.socket, &mut *room, RecvFlags::empty()) {
+                Ok((read, _)) => {
+                    if read < size && read > 0 {
+                        self.registration.drained();
+                    }
+                    return Ok(read);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    if error == Errno::AGAIN {
+                        self.registration.drained();
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
     }
-    let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
-    Ok(rustix::net::bind(socket, &source)?)
+}
+
+impl io::Write for Records<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match send(self.socket, bytes, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                result => return result.map_err(io::Error::from),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -195,7 +195,7 @@ fn a_base_that_cannot_be_loaded_is_a_fault() {
     let text = format!("{HEAD}{}", with_steps("{ get = \"/\" }"));
     let scenario = Scenario::parse(&text, "x.toml").unwrap();
     let table = [
-        ("https://127.0.0.1:1", "TLS is not built yet"),
+        ("h3://127.0.0.1:1", "scheme `h3` is unknown"),
         ("ftp://127.0.0.1:1", "scheme `ftp` is unknown"),
         ("127.0.0.1", "is not a URL that can be loaded"),
         ("http://127.0.0.1:0", "port 0 cannot be connected to"),

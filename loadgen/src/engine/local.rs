@@ -10,11 +10,11 @@ use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::segment::Segment;
 use crate::wire::lane::Lane;
+use crate::wire::route::Route;
 use crate::wire::watch::Watch;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(crate) struct Local {
 impl Local {
     pub(crate) fn new(
         (plan, pass, shared): (Arc<Plan>, Pass, Arc<Shared>),
-        addresses: Vec<SocketAddr>,
+        route: Arc<Route>,
         (place, threads): (usize, usize),
     ) -> io::Result<Rc<Self>> {
         let recorder = Recorder::new(plan.slots.len(), plan.checks.len());
@@ -61,7 +61,7 @@ impl Local {
             segment: pass.segment.split(place as u64, threads as u64),
             begun: RefCell::new(vec![0; plan.flows.len()]),
             pulse: Pulse::default(),
-            lane: Lane::new(shared.epoch, addresses, recorder)?,
+            lane: Lane::new(shared.epoch, route, recorder)?,
             plan,
             pass,
             shared,

@@ -1,7 +1,7 @@
 //! One engine thread: its users, the sweep that cuts what is overdue, and the report
 //! it hands over once a second.
 //!
-//! In: a plan, a pass, the addresses of the target. Out: [`Report`]s. Merging them is left to the
+//! In: a plan, a pass, the way to the target. Out: [`Report`]s. Merging them is left to the
 //! owner.
 
 use super::executor;
@@ -9,9 +9,9 @@ use super::local::Local;
 use super::{Pass, Shared};
 use crate::plan::Plan;
 use crate::recorder::Recorder;
+use crate::wire::route::Route;
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,11 +47,11 @@ pub(crate) struct Report {
 /// Runs the thread's share of a pass, until load and drain are over.
 pub(crate) fn run(
     (plan, pass, shared): (Arc<Plan>, Pass, Arc<Shared>),
-    addresses: Vec<SocketAddr>,
+    route: Arc<Route>,
     (place, threads): (usize, usize),
     reports: mpsc::Sender<Report>,
 ) {
-    let local = match Local::new((plan, pass, Arc::clone(&shared)), addresses, (place, threads)) {
+    let local = match Local::new((plan, pass, Arc::clone(&shared)), route, (place, threads)) {
         Ok(local) => local,
         // Without a reactor there is no load; the owner learns it from the empty last report.
         Err(error) => {

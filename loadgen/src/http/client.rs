@@ -8,10 +8,12 @@ use super::reply::{BodyLength, Chunks, Head, parse_head};
 use crate::sample::Failure;
 use crate::wire::lane::Lane;
 use crate::wire::watch::Watch;
-use crate::wire::{REPLY_MAX, Wire};
+use crate::wire::{Dial, HTTP1, REPLY_MAX, Wire};
 
 /// Read buffer of a connection: most replies of an API fit, and 64 of them fit a core's cache.
 const BUFFER: usize = 8 * 1024;
+
+const DIAL: Dial = Dial { buffer: BUFFER, protocols: &[HTTP1] };
 
 /// The client of one virtual user.
 #[derive(Default)]
@@ -55,7 +57,7 @@ impl HttpClient {
 
     /// Opens a connection.
     pub(crate) async fn open(&mut self, lane: &Lane, watch: &Watch) -> Result<(), Failure> {
-        self.wire = Some(Wire::connect(lane, watch, BUFFER).await?);
+        self.wire = Some(Wire::connect(lane, watch, DIAL).await?);
         Ok(())
     }
 

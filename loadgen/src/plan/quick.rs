@@ -4,9 +4,10 @@
 
 use super::{Address, Plan};
 use crate::fault::{Fault, Faults};
+use crate::scenario::transport::Transport;
 use crate::scenario::{
-    Arrivals, ConnectStep, Executor, Expectation, Flow, HttpStep, Scenario, SendStep, Step, Verb,
-    VuPool,
+    Arrivals, ConnectStep, Executor, Expectation, Flow, HttpStep, Scenario, SendStep, Step, Target,
+    Verb, VuPool,
 };
 use crate::template::Template;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ const QUEUE: u32 = 10_000;
 /// What `ebb load URL` asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quick {
-    /// `http://host:port/path` or `ws://host:port/path`.
+    /// `http://host:port/path` or `ws://host:port/path`, or the same with `https` or `wss`.
     pub url: String,
     /// Connections, each with one exchange at a time.
     pub connections: u32,
@@ -42,6 +43,8 @@ pub struct Quick {
     pub timeout: Duration,
     /// Seed of everything random.
     pub seed: u64,
+    /// How bytes reach the URL.
+    pub transport: Transport,
 }
 
 impl Default for Quick {
@@ -57,6 +60,7 @@ impl Default for Quick {
             body: Vec::new(),
             timeout: crate::scenario::step::TIMEOUT_DEFAULT,
             seed: crate::scenario::SEED_DEFAULT,
+            transport: Transport::default(),
         }
     }
 }
@@ -129,6 +133,7 @@ fn scenario(quick: &Quick, body: &str) -> Scenario {
     Scenario {
         name: quick.url.clone(),
         seed: quick.seed,
+        target: Target { transport: quick.transport.clone(), ..Target::default() },
         flows: BTreeMap::from([("load".to_owned(), flow)]),
         ..Scenario::default()
     }
@@ -166,7 +171,7 @@ fn steps(quick: &Quick, body: &str) -> Vec<Step> {
         .map(|(name, value)| (name.clone(), Template::literal(value)))
         .collect();
     let step = |verb| Step { verb, name: None, tags: BTreeMap::new(), line: 0 };
-    if !quick.url.starts_with("ws:") {
+    if !quick.url.starts_with("ws:") && !quick.url.starts_with("wss:") {
         return vec![step(Verb::Http(Box::new(HttpStep {
             method: quick.method.to_uppercase(),
             url: Template::literal(&target),

@@ -5,7 +5,9 @@
 
 use super::reader::{Fields, Node, Reader};
 use super::step::{self, Around, Lists};
-use super::{HeapSource, MemoryWatch, SCHEMA, SEED_DEFAULT, Scenario, Target, ThresholdText, flow};
+use super::{
+    HeapSource, MemoryWatch, SCHEMA, SEED_DEFAULT, Scenario, Target, ThresholdText, flow, transport,
+};
 use crate::fault::{Fault, Faults, did_you_mean};
 use crate::threshold;
 use ebbtide_record::{Kind, Verdict};
@@ -66,7 +68,7 @@ fn read(root: &Fields<'_, '_>, file: &str) -> Scenario {
         scenario.seed = seed;
     }
     if let Some(fields) = root.opt("target").and_then(|node| node.fields()) {
-        scenario.target = target(fields);
+        scenario.target = target(fields, file);
     }
     if let Some(node) = root.opt("data") {
         node.fault("data files are not read yet (put the values into the steps for now)");
@@ -123,13 +125,14 @@ fn finish(root: &Fields<'_, '_>) {
     }
 }
 
-fn target(fields: Fields<'_, '_>) -> Target {
+fn target(fields: Fields<'_, '_>, file: &str) -> Target {
     let text = |key| fields.opt(key).and_then(|node: Node<'_, '_>| node.text().map(str::to_owned));
     let mut target = Target {
         base: text("base"),
         ready: text("ready"),
         pprof: text("pprof"),
         inspector: text("inspector"),
+        transport: transport::read(&fields, file),
         ..Target::default()
     };
     target.command = fields.opt("command").and_then(|node| node.texts()).unwrap_or_default();

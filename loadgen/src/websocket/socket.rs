@@ -10,7 +10,7 @@ use crate::http::reply;
 use crate::sample::Failure;
 use crate::wire::lane::Lane;
 use crate::wire::watch::Watch;
-use crate::wire::{REPLY_MAX, Wire};
+use crate::wire::{Dial, HTTP1, REPLY_MAX, Wire};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -18,6 +18,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// Read buffer of a socket: small, since a process holds thousands; it grows with the messages.
 const BUFFER: usize = 2 * 1024;
+
+const DIAL: Dial = Dial { buffer: BUFFER, protocols: &[HTTP1] };
 
 /// Messages kept for a later `await`; the oldest is dropped.
 const BACKLOG_MAX: usize = 64;
@@ -47,7 +49,7 @@ impl Socket {
         random: [u64; 2],
         (lane, watch): (&Lane, &Watch),
     ) -> Result<Self, Failure> {
-        let mut wire = Wire::connect(lane, watch, BUFFER).await?;
+        let mut wire = Wire::connect(lane, watch, DIAL).await?;
         let key = key(random);
         head.extend_from_slice(b"Sec-WebSocket-Key: ");
         head.extend_from_slice(key.as_bytes());

@@ -1,39 +1,40 @@
 //! What everything on one engine thread works with: the reactor and its clock, the recorder, the
-//! watches, the addresses of the target.
+//! watches, the way to the target.
 //!
-//! In: an epoch, addresses, an empty recorder. Out: the time, notes in the recorder, waits. Plans
+//! In: an epoch, a route, an empty recorder. Out: the time, notes in the recorder, waits. Plans
 //! and passes are left to the engine; nothing here is ever locked.
 
 use super::reactor::Reactor;
+use super::route::Route;
+use super::tls::TlsClient;
 use super::watch::Watch;
 use crate::recorder::{Recorder, Trend};
 use crate::sample::Failure;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
 /// What the tasks of one thread work with.
 pub(crate) struct Lane {
     pub(crate) reactor: Rc<Reactor>,
-    /// Addresses of the target.
-    pub(crate) addresses: Vec<SocketAddr>,
+    /// The way to the target.
+    pub(crate) route: Arc<Route>,
+    /// TLS settings, with the sessions of this thread.
+    pub(crate) tls: Option<TlsClient>,
     pub(crate) recorder: RefCell<Recorder>,
     watches: RefCell<Vec<Rc<Watch>>>,
 }
 
 impl Lane {
-    pub(crate) fn new(
-        epoch: Instant,
-        addresses: Vec<SocketAddr>,
-        recorder: Recorder,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(epoch: Instant, route: Arc<Route>, recorder: Recorder) -> io::Result<Self> {
         Ok(Self {
             reactor: Reactor::new(epoch)?,
-            addresses,
+            tls: route.tls.as_ref().map(|tls| tls.for_thread(&route.transport.tls)),
+            route,
             recorder: RefCell::new(recorder),
             watches: RefCell::default(),
         })

@@ -362,6 +362,12 @@ impl Registration {
         self.source.readable.get()
     }
 
+    /// Whether the peer writes no more.
+    #[inline]
+    pub(crate) fn is_ended(&self) -> bool {
+        self.source.ended.get()
+    }
+
     /// All that there was has been read: the next bytes will be an edge of their own.
     #[inline]
     pub(crate) fn drained(&self) {
