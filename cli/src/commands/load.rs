@@ -222,6 +222,7 @@ impl Load {
             body,
             timeout: self.timeout.unwrap_or(Quick::default().timeout),
             seed: self.seed,
+            ..Quick::default()
         })
     }
 }
