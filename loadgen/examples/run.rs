@@ -11,7 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [_, file, base, ..] = arguments.as_slice() else {
         return Err("usage: run FILE BASE".into());
     };
-    let scenario = Scenario::parse(&std::fs::read_to_string(file)?, file)?;
+    let mut scenario = Scenario::parse(&std::fs::read_to_string(file)?, file)?;
+    ebbtide_loadgen::files::read(&mut scenario)?;
     let plan = Plan::resolve(&scenario, base)?;
     let pass = Pass { threads: 1, ..Pass::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;

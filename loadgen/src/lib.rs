@@ -6,12 +6,16 @@
 //! [`threshold`]s judge those, and [`hlog`] writes them down. Reports, files and the memory of the
 //! target are left to others.
 
+pub mod check;
+pub mod cookie;
 pub mod fault;
+pub mod files;
 pub mod scenario;
 pub mod template;
 
 pub mod plan;
 
+pub mod redirect;
 pub mod segment;
 
 pub mod schedule;

@@ -10,7 +10,9 @@ mod op;
 mod quick;
 
 pub use control::{ConditionOp, ControlOp, TestOp};
-pub use op::{AwaitOp, ConnectOp, ExpectOp, HttpOp, Op, Prepared, SendOp};
+pub use op::{
+    AwaitOp, BodyOp, CaptureOp, ConnectOp, ExpectOp, Heads, HttpOp, Op, Prepared, SendOp,
+};
 pub use quick::Quick;
 
 use crate::fault::{Fault, Faults};
@@ -139,6 +141,10 @@ pub struct FlowPlan {
     pub loops: usize,
     /// How often each operation happens in one iteration.
     pub operations: BTreeMap<String, f64>,
+    /// Users keep the cookies they are given.
+    pub cookies: bool,
+    /// They keep them from iteration to iteration.
+    pub keep_cookies: bool,
 }
 
 /// A socket of a flow.
@@ -163,7 +169,7 @@ impl Plan {
         let mut plan = Self {
             name: scenario.name.clone(),
             seed: scenario.seed,
-            base: base.trim_end_matches('/').to_owned(),
+            base: without_credentials(base),
             address,
             transport: scenario.target.transport.clone(),
             thresholds: scenario.thresholds.clone(),
@@ -171,9 +177,10 @@ impl Plan {
         };
         let mut faults: Vec<Fault> = Vec::new();
         for (name, flow) in &scenario.flows {
-            compile::flow(&mut plan, (name, flow), &mut |line, path, what| {
+            let mut note = |line: usize, path: String, what: String| {
                 faults.push(scenario.fault(line, &path, what));
-            });
+            };
+            compile::flow(&mut plan, scenario, (name, flow), (base, &mut note));
         }
         if faults.is_empty() { Ok(plan) } else { Err(Faults { list: faults }) }
     }
@@ -203,6 +210,16 @@ impl Plan {
         let lengths = self.flows.iter().map(|flow| Some(flow.start_time + flow.executor.length()?));
         lengths.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
+}
+
+/// The base URL as it may be shown.
+fn without_credentials(base: &str) -> String {
+    let shown = base.trim_end_matches('/');
+    let (Some((scheme, rest)), true) = (shown.split_once("://"), shown.contains('@')) else {
+        return shown.to_owned();
+    };
+    let (_, host) = compile::split_credentials(rest);
+    format!("{scheme}://{host}")
 }
 
 impl Executor {

@@ -43,6 +43,15 @@ pub enum Trend {
     Pacing,
 }
 
+/// What is worth a word and no failure, counted.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Notice {
+    /// A redirect to a host that is not the target was not followed.
+    RedirectElsewhere,
+    /// A redirect was not followed, as so many had been.
+    RedirectsTooMany,
+}
+
 /// Kinds of trends.
 pub const TRENDS: usize = 10;
 
@@ -121,6 +130,8 @@ pub struct Recorder {
     pub checks: Vec<CheckCount>,
     /// Failed exchanges by reason.
     pub failures: BTreeMap<Failure, u64>,
+    /// What is worth a word.
+    pub notices: BTreeMap<Notice, u64>,
 }
 
 impl Recorder {
@@ -169,6 +180,11 @@ impl Recorder {
         *self.failures.entry(failure).or_default() += 1;
     }
 
+    /// Counts what is worth a word.
+    pub fn notice(&mut self, notice: Notice) {
+        *self.notices.entry(notice).or_default() += 1;
+    }
+
     /// Counts a check.
     pub fn check(&mut self, place: usize, held: bool) {
         let count = &mut self.checks[place];
@@ -201,6 +217,9 @@ impl Recorder {
         for (failure, count) in &other.failures {
             *self.failures.entry(*failure).or_default() += count;
         }
+        for (notice, count) in &other.notices {
+            *self.notices.entry(*notice).or_default() += count;
+        }
     }
 
     /// Forgets everything, keeping what is allocated.
@@ -215,6 +234,7 @@ impl Recorder {
         }
         self.checks.fill(CheckCount::default());
         self.failures.clear();
+        self.notices.clear();
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod control;
 mod document;
+mod exchange;
 mod flow;
 mod reader;
 pub(crate) mod step;
@@ -14,13 +15,16 @@ pub mod transport;
 pub mod units;
 pub(crate) mod verify;
 
+pub use crate::check::{Capture, Check, Predicate};
 pub use crate::threshold::ThresholdText;
 pub use control::{Choice, Condition, Control, Test};
+pub use exchange::{Auth, BodyPiece, HttpStep, Inherited};
 
 use crate::template::Template;
 use ebbtide_record::{Kind, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use transport::Transport;
 
@@ -47,6 +51,19 @@ pub struct Scenario {
     pub memory: Option<MemoryWatch>,
     /// Conditions on the summary.
     pub thresholds: Vec<ThresholdText>,
+    /// Files that it names, by path as written.
+    pub files: BTreeMap<String, WantedFile>,
+}
+
+/// A file that a scenario names, and what is in it once it has been read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WantedFile {
+    /// Line that names it first, from 1.
+    pub line: usize,
+    /// Place in the file that names it: `flow.a.steps[0].file`.
+    pub place: String,
+    /// Its bytes; none until [`crate::files::read`].
+    pub bytes: Option<Arc<[u8]>>,
 }
 
 /// What is loaded, and how its heap is read.
@@ -72,6 +89,8 @@ pub struct Target {
     pub own: Vec<String>,
     /// How bytes reach it.
     pub transport: Transport,
+    /// What all HTTP steps inherit.
+    pub inherited: Inherited,
 }
 
 /// Where heap snapshots come from.
@@ -154,6 +173,8 @@ pub struct Flow {
     pub tags: BTreeMap<String, String>,
     /// Connections are closed at the end of each iteration.
     pub per_iteration: bool,
+    /// What its steps inherit.
+    pub inherited: Inherited,
     /// One iteration.
     pub steps: Vec<Step>,
     /// Line of the flow in the file, from 1.
@@ -333,29 +354,6 @@ pub struct Span {
     pub high: Duration,
 }
 
-/// An HTTP exchange.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HttpStep {
-    /// `GET`.
-    pub method: String,
-    /// Path on the base, or a whole URL on the same host.
-    pub url: Template,
-    /// Query parameters, appended to the URL.
-    pub query: Vec<(String, Template)>,
-    /// Headers.
-    pub headers: Vec<(String, Template)>,
-    /// The body.
-    pub body: Option<Template>,
-    /// Content type that goes with the body, unless a header says another.
-    pub content_type: Option<&'static str>,
-    /// Time limit.
-    pub timeout: Duration,
-    /// Predicates on the reply.
-    pub checks: Vec<Check>,
-    /// Variables taken from the reply: name and JSON pointer.
-    pub captures: Vec<(String, String)>,
-}
-
 /// A WebSocket handshake.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectStep {
@@ -395,8 +393,8 @@ pub struct AwaitStep {
     pub on: Option<String>,
     /// What it looks like.
     pub expectation: Expectation,
-    /// Variables taken from it: name and JSON pointer.
-    pub captures: Vec<(String, String)>,
+    /// Variables taken from it.
+    pub captures: Vec<Capture>,
 }
 
 /// What a message must look like.
@@ -408,26 +406,4 @@ pub struct Expectation {
     pub json: Vec<(String, Template)>,
     /// Time limit.
     pub within: Duration,
-}
-
-/// A predicate on a reply, counted under its name.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Check {
-    /// Its name: `status is 200`.
-    pub name: String,
-    /// What must hold.
-    pub predicate: Predicate,
-}
-
-/// What must hold of a reply.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Predicate {
-    /// The status is one of these ranges.
-    Status(Vec<(u16, u16)>),
-    /// The body contains the text.
-    Body(Template),
-    /// The value at the JSON pointer equals the text or number.
-    Json(String, Template),
-    /// The reply took less than this.
-    Time(Duration),
 }

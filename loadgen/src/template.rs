@@ -79,6 +79,8 @@ pub enum Variable {
     Stamp,
     /// A capture: its name, and its place among the flow's captures once bound.
     Capture(String, usize),
+    /// What another template renders, in base64. Made by the plan alone.
+    Base64(Template),
 }
 
 /// How a value is encoded on demand.
@@ -181,6 +183,7 @@ impl Scope {
     }
 }
 
+/// Scatters the bits of a number (splitmix64's last steps).
 pub(crate) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -224,6 +227,14 @@ impl Template {
             last.push_str(text);
         } else {
             self.parts.push(Part::Text(text.to_owned()));
+        }
+    }
+
+    /// Appends what another template renders, in base64 (RFC 4648, section 4).
+    pub fn push_base64(&mut self, other: Self) {
+        match other.as_static() {
+            Some(text) => self.push_text(&BASE64.encode(text.as_bytes())),
+            None => self.parts.push(Part::Variable(Variable::Base64(other), Escape::None)),
         }
     }
 
@@ -476,6 +487,7 @@ impl Variable {
                 format!("${{{}({inner})}}", encoding.word())
             }
             Self::Capture(name, _) => format!("${{{name}}}"),
+            Self::Base64(inner) => format!("base64({})", inner.written()),
         }
     }
 
@@ -500,6 +512,11 @@ impl Variable {
             }
             Self::Now => write_number(out, now_ms(scope)),
             Self::Stamp => out.extend_from_slice(scope.stamp.as_bytes()),
+            Self::Base64(inner) => {
+                let mut plain = Vec::new();
+                inner.render(&mut plain, scope);
+                out.extend_from_slice(BASE64.encode(&plain).as_bytes());
+            }
             // A plan has none left: `bind` replaced them by their values.
             Self::Environment(..) => {}
             Self::Capture(_, place) => {

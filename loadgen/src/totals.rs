@@ -6,7 +6,7 @@
 mod metrics;
 
 use crate::plan::{CheckName, Plan, Slot, SlotKind};
-use crate::recorder::{Counters, Recorder, Trend, add, histogram};
+use crate::recorder::{Counters, Notice, Recorder, Trend, add, histogram};
 use crate::sample::Failure;
 use crate::scenario::ThresholdText;
 use ebbtide_record::event::{Interval, MetricsSoFar, Quantiles, Warning};
@@ -176,6 +176,7 @@ impl Totals {
                     .to_owned(),
             });
         }
+        warnings.extend(self.recorder.notices.iter().map(|(notice, count)| told(*notice, *count)));
         warnings
     }
 
@@ -248,6 +249,22 @@ fn sum_trends(
         }
     }
     sum
+}
+
+fn told(notice: Notice, count: u64) -> Warning {
+    let (code, message, advice) = match notice {
+        Notice::RedirectElsewhere => (
+            "redirects_elsewhere",
+            format!("{count} redirects led to another host and were not followed"),
+            "only the target may be loaded: set `redirects = 0` to look at the redirect itself",
+        ),
+        Notice::RedirectsTooMany => (
+            "redirects_too_many",
+            format!("{count} times the last redirect that may be followed led to another"),
+            "raise `redirects`, or look for a circle in the target",
+        ),
+    };
+    Warning { code: code.to_owned(), message, advice: advice.to_owned() }
 }
 
 fn errors(recorder: &Recorder, reasons: &[String]) -> BTreeMap<String, u64> {

@@ -86,7 +86,8 @@ pub(crate) fn read_scenario(path: &Path) -> Result<(Scenario, String), Failure> 
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("scenario `{name}`: {error}: check the path")))?;
-    let scenario = Scenario::parse(&text, &name)?;
+    let mut scenario = Scenario::parse(&text, &name)?;
+    ebbtide_loadgen::files::read(&mut scenario)?;
     Ok((scenario, text))
 }
 

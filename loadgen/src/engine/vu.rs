@@ -5,6 +5,8 @@
 
 mod control;
 mod exchange;
+mod follow;
+mod look;
 mod talk;
 
 use super::local::Local;
@@ -39,6 +41,7 @@ pub(crate) struct Vu {
     plan: Arc<Plan>,
     flow: usize,
     http: HttpClient,
+    jar: follow::OwnJar,
     sockets: Vec<Option<Socket>>,
     scope: Scope,
     counters: Vec<u32>,
@@ -65,6 +68,7 @@ impl Vu {
             local: Rc::clone(local),
             flow,
             http: HttpClient::default(),
+            jar: None,
             sockets: program.sockets.iter().map(|_| None).collect(),
             scope,
             counters: vec![0; program.loops],
@@ -84,6 +88,7 @@ impl Vu {
         let flow = &local.plan.flows[self.flow];
         let start = self.time();
         self.known = Some(start);
+        self.forget_cookies();
         self.scope.begin(local.plan.seed, self.flow, vu, iteration);
         self.intended = intended;
         let result = self.run(flow).await;

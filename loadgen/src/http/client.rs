@@ -5,6 +5,7 @@
 //! left to the virtual user.
 
 use super::reply::{BodyLength, Chunks, Head, parse_head};
+use crate::plan::Heads;
 use crate::sample::Failure;
 use crate::wire::lane::Lane;
 use crate::wire::watch::Watch;
@@ -15,16 +16,38 @@ const BUFFER: usize = 8 * 1024;
 
 const DIAL: Dial = Dial { buffer: BUFFER, protocols: &[HTTP1] };
 
+/// The head of a reply at most, bytes: what Node and nginx take from a client, many times over.
+const HEAD_MAX: usize = 256 * 1024;
+
+/// Interim replies before the final one at most: a server that sends more never ends.
+const INTERIM_MAX: u32 = 32;
+
 /// The client of one virtual user.
 #[derive(Default)]
 pub(crate) struct HttpClient {
     wire: Option<Wire>,
-    /// Body of the last reply, when it was asked for.
+    pub(crate) kept: Kept,
+}
+
+/// What is kept of the last reply.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// Its head as it came, when it was asked for.
+    pub(crate) head: Vec<u8>,
+    /// Its body, when it was asked for.
     pub(crate) body: Vec<u8>,
 }
 
+impl Kept {
+    #[cold]
+    fn keep_head(&mut self, head: &[u8]) {
+        self.head.clear();
+        self.head.extend_from_slice(head);
+    }
+}
+
 /// What came back.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     /// Bytes read, head included.
@@ -35,7 +58,11 @@ pub(crate) struct Reply {
     pub(crate) first: Option<u64>,
     /// When the last byte came.
     pub(crate) done: u64,
-    /// The connection was reused and turned out to be closed before a byte of the reply.
+    /// Its head was kept.
+    pub(crate) kept: bool,
+    /// It redirects or sets a cookie, and its head was kept.
+    pub(crate) notable: bool,
+    /// The connection ends with it.
     close: bool,
 }
 
@@ -46,6 +73,19 @@ pub(crate) struct Wanted {
     pub(crate) head: bool,
     /// Keep the body.
     pub(crate) body: bool,
+    /// Which heads to keep.
+    pub(crate) heads: Heads,
+}
+
+impl Wanted {
+    #[inline]
+    fn keeps(self, head: &Head) -> bool {
+        match self.heads {
+            Heads::Never => false,
+            Heads::Notable => head.notable,
+            Heads::Always => true,
+        }
+    }
 }
 
 impl HttpClient {
@@ -75,7 +115,7 @@ impl HttpClient {
         (lane, watch): (&Lane, &Watch),
     ) -> Result<Reply, Failure> {
         let Some(wire) = &mut self.wire else { return Err(Failure::Closed) };
-        let result = exchange(wire, &mut self.body, request, wanted, (lane, watch)).await;
+        let result = exchange(wire, &mut self.kept, request, wanted, (lane, watch)).await;
         if result.as_ref().map_or(true, |reply| reply.close) {
             self.wire = None;
         }
@@ -86,14 +126,14 @@ impl HttpClient {
 #[inline]
 async fn exchange(
     wire: &mut Wire,
-    body: &mut Vec<u8>,
+    kept: &mut Kept,
     request: &[u8],
     wanted: Wanted,
     (lane, watch): (&Lane, &Watch),
 ) -> Result<Reply, Failure> {
     let blocked = wire.write_all(request, watch).await?;
     let sent = blocked.then(|| lane.now());
-    let mut reply = Reply { status: 0, bytes: 0, sent, first: None, done: 0, close: false };
+    let mut reply = Reply { sent, ..Reply::default() };
     loop {
         reply.bytes += wire.fill(watch).await? as u64;
         if let Some(head) = parse_head(wire.bytes(), wanted.head)? {
@@ -105,14 +145,19 @@ async fn exchange(
                 _ => false,
             };
             if !whole {
-                return rest_of_reply(wire, body, (head, reply), wanted, (lane, watch)).await;
+                return rest_of_reply(wire, kept, (head, reply), wanted, (lane, watch)).await;
             }
             reply.done = lane.now();
             reply.status = head.status;
             reply.close = head.close;
             if wanted.body {
-                body.clear();
-                body.extend_from_slice(&wire.bytes()[head.length..]);
+                kept.body.clear();
+                kept.body.extend_from_slice(&wire.bytes()[head.length..]);
+            }
+            if wanted.keeps(&head) {
+                kept.keep_head(&wire.bytes()[..head.length]);
+                reply.kept = true;
+                reply.notable = head.notable;
             }
             wire.consume(wire.bytes().len());
             return Ok(reply);
@@ -121,6 +166,9 @@ async fn exchange(
         if reply.first.is_none() {
             reply.first = Some(lane.now());
         }
+        if wire.bytes().len() > HEAD_MAX {
+            return Err(Failure::TooLarge);
+        }
         wire.reserve(0)?;
     }
 }
@@ -128,23 +176,37 @@ async fn exchange(
 /// The body of a reply that did not come in one piece with its head.
 async fn rest_of_reply(
     wire: &mut Wire,
-    body: &mut Vec<u8>,
+    kept: &mut Kept,
     (mut head, mut reply): (Head, Reply),
     wanted: Wanted,
     (lane, watch): (&Lane, &Watch),
 ) -> Result<Reply, Failure> {
     reply.first.get_or_insert_with(|| lane.now());
-    body.clear();
+    kept.body.clear();
+    let mut interim = 0;
     // Interim replies (100 Continue, 103 Early Hints) come before the one that counts.
     while (100..200).contains(&head.status) {
+        interim += 1;
+        // Nobody asked to switch protocols, and what follows such a reply is no HTTP.
+        if head.status == 101 || interim > INTERIM_MAX {
+            return Err(Failure::Protocol);
+        }
         wire.consume(head.length);
         loop {
             if let Some(next) = parse_head(wire.bytes(), wanted.head)? {
                 head = next;
                 break;
             }
+            if wire.bytes().len() > HEAD_MAX {
+                return Err(Failure::TooLarge);
+            }
             reply.bytes += wire.fill(watch).await? as u64;
         }
+    }
+    if wanted.keeps(&head) {
+        kept.keep_head(&wire.bytes()[..head.length]);
+        reply.kept = true;
+        reply.notable = head.notable;
     }
     wire.consume(head.length);
     reply.status = head.status;
@@ -157,15 +219,15 @@ async fn rest_of_reply(
     loop {
         let bytes = wire.bytes();
         let used = if head.body == BodyLength::Chunked {
-            chunks.feed(bytes, wanted.body.then_some(&mut *body))?
+            chunks.feed(bytes, wanted.body.then_some(&mut kept.body))?
         } else {
             let take = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             if wanted.body {
-                body.extend_from_slice(&bytes[..take]);
+                kept.body.extend_from_slice(&bytes[..take]);
             }
             take
         };
-        if body.len() > REPLY_MAX {
+        if kept.body.len() > REPLY_MAX {
             return Err(Failure::TooLarge);
         }
         wire.consume(used);
@@ -179,6 +241,8 @@ async fn rest_of_reply(
             Err(failure) => return Err(failure),
         }
     }
+    // What nobody asked for would be taken for the next reply.
+    reply.close |= !wire.bytes().is_empty();
     reply.done = lane.now();
     Ok(reply)
 }

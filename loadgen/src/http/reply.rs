@@ -23,6 +23,8 @@ pub struct Head {
     pub body: BodyLength,
     /// The connection ends with this reply.
     pub close: bool,
+    /// It redirects or sets a cookie.
+    pub notable: bool,
 }
 
 /// How long a body is.
@@ -53,6 +55,7 @@ pub fn parse_head(bytes: &[u8], no_body: bool) -> Result<Option<Head>, Failure> 
     };
     let status = response.code.ok_or(Failure::Protocol)?;
     let mut close = response.version == Some(0);
+    let mut notable = status / 100 == 3;
     let mut body = None;
     for header in response.headers.iter() {
         // Lengths first: most headers differ from all three in it.
@@ -75,6 +78,7 @@ pub fn parse_head(bytes: &[u8], no_body: bool) -> Result<Option<Head>, Failure> 
                     close = false;
                 }
             }
+            10 if header.name.eq_ignore_ascii_case("set-cookie") => notable = true,
             _ => {}
         }
     }
@@ -87,7 +91,7 @@ pub fn parse_head(bytes: &[u8], no_body: bool) -> Result<Option<Head>, Failure> 
             BodyLength::UntilClose
         })
     };
-    Ok(Some(Head { length, status, body, close }))
+    Ok(Some(Head { length, status, body, close, notable }))
 }
 
 fn parse_length(value: &[u8]) -> Result<u64, Failure> {

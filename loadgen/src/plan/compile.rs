@@ -5,12 +5,15 @@
 //! or the environment can bring up. What becomes of a step is left to the files of this folder,
 //! one for each family.
 
+mod auth;
 mod control;
 mod http;
 mod websocket;
 
+pub(super) use auth::split_credentials;
+
 use super::{FlowPlan, Op, Plan, Slot, SlotKind, SocketPlan};
-use crate::scenario::{Flow, Step, Verb};
+use crate::scenario::{Auth, Flow, Inherited, Scenario, Step, Verb, WantedFile};
 use crate::template::Template;
 use std::collections::BTreeMap;
 
@@ -18,7 +21,14 @@ use std::collections::BTreeMap;
 type Note<'a> = &'a mut dyn FnMut(usize, String, String);
 
 /// Compiles a flow into the plan.
-pub(super) fn flow(plan: &mut Plan, (name, flow): (&str, &Flow), note: Note<'_>) {
+pub(super) fn flow(
+    plan: &mut Plan,
+    scenario: &Scenario,
+    (name, flow): (&str, &Flow),
+    (base, note): (&str, Note<'_>),
+) {
+    let credentials = auth::credentials(base);
+    let inherited = flow.inherited.within(&scenario.target.inherited);
     let place = plan.flows.len();
     let mut tags = flow.tags.clone();
     tags.insert("flow".to_owned(), name.to_owned());
@@ -42,6 +52,9 @@ pub(super) fn flow(plan: &mut Plan, (name, flow): (&str, &Flow), note: Note<'_>)
         ops: Vec::new(),
         loops: 0,
         operations: BTreeMap::new(),
+        inherited: &inherited,
+        credentials,
+        files: &scenario.files,
     };
     compiler.declare(&flow.steps);
     compiler.steps(&flow.steps, 1.0, 0);
@@ -57,6 +70,9 @@ pub(super) fn flow(plan: &mut Plan, (name, flow): (&str, &Flow), note: Note<'_>)
         ops,
         loops,
         operations,
+        // As in k6.
+        cookies: inherited.cookies.unwrap_or(true),
+        keep_cookies: inherited.keep_cookies.unwrap_or(false),
     });
 }
 
@@ -73,6 +89,10 @@ struct Compiler<'p, 'n> {
     ops: Vec<Op>,
     loops: usize,
     operations: BTreeMap<String, f64>,
+    inherited: &'p Inherited,
+    /// What the base URL says of the user.
+    credentials: Option<Auth>,
+    files: &'p BTreeMap<String, WantedFile>,
 }
 
 impl Compiler<'_, '_> {

@@ -4,9 +4,11 @@
 //! is left to `compile.rs`.
 
 use super::control::ControlOp;
-use crate::scenario::{Predicate, Span};
+use crate::check::{Predicate, Source};
+use crate::scenario::Span;
 use crate::template::Template;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One instruction of an iteration.
@@ -81,8 +83,44 @@ pub enum Prepared {
         /// Request line and headers, each with its line end.
         head: Template,
         /// The body; its length is written by whoever renders it.
-        body: Option<Template>,
+        body: Option<Vec<BodyOp>>,
     },
+}
+
+/// A piece of a body.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum BodyOp {
+    /// Text with variables in it.
+    Text(Template),
+    /// What stays the same.
+    Bytes(#[serde(serialize_with = "as_text")] Arc<[u8]>),
+}
+
+/// Which replies have their head kept, for what is to be read in it.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Heads {
+    /// None.
+    #[default]
+    Never,
+    /// Those that redirect or set a cookie.
+    Notable,
+    /// All.
+    Always,
+}
+
+/// A variable taken from a reply or a message.
+#[derive(Clone, Debug, Serialize)]
+pub struct CaptureOp {
+    /// Place of the variable among the flow's captures.
+    pub place: usize,
+    /// Where it comes from.
+    pub source: Source,
+    /// What it is when nothing is found there.
+    pub default: Option<Template>,
+    /// Place in [`crate::Plan::checks`] of the check that counts whether something was found.
+    pub check: Option<usize>,
 }
 
 fn as_text<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -103,10 +141,14 @@ pub struct HttpOp {
     /// Predicates, with their place in [`Plan::checks`].
     #[serde(skip)]
     pub checks: Vec<(usize, Predicate)>,
-    /// Places of captures, and JSON pointers.
-    pub captures: Vec<(usize, String)>,
+    /// Variables taken from the reply.
+    pub captures: Vec<CaptureOp>,
     /// The reply's body is looked at.
     pub needs_body: bool,
+    /// Which replies have their head kept.
+    pub heads: Heads,
+    /// Redirects followed at most.
+    pub redirects: u32,
 }
 
 /// A WebSocket handshake.
@@ -148,8 +190,8 @@ pub struct AwaitOp {
     pub socket: usize,
     /// What it looks like.
     pub expect: ExpectOp,
-    /// Places of captures, and JSON pointers.
-    pub captures: Vec<(usize, String)>,
+    /// Variables taken from it.
+    pub captures: Vec<CaptureOp>,
 }
 
 /// What a message must look like.

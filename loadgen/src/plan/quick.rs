@@ -6,8 +6,8 @@ use super::{Address, Plan};
 use crate::fault::{Fault, Faults};
 use crate::scenario::transport::Transport;
 use crate::scenario::{
-    Arrivals, ConnectStep, Executor, Expectation, Flow, HttpStep, Scenario, SendStep, Step, Target,
-    Verb, VuPool,
+    Arrivals, BodyPiece, ConnectStep, Executor, Expectation, Flow, HttpStep, Inherited, Scenario,
+    SendStep, Step, Target, Verb, VuPool,
 };
 use crate::template::Template;
 use std::collections::BTreeMap;
@@ -96,8 +96,8 @@ impl Plan {
             }
         }
         let body = String::from_utf8(quick.body.clone());
-        if body.is_err() {
-            fault("body", "the body is not UTF-8 text, which is all it may be so far".to_owned());
+        if body.is_err() && quick.url.starts_with("ws") {
+            fault("body", "the message is not UTF-8 text (send text)".to_owned());
         }
         if !list.is_empty() {
             return Err(Faults { list });
@@ -127,6 +127,13 @@ fn scenario(quick: &Quick, body: &str) -> Scenario {
         graceful_stop: Duration::ZERO,
         tags: BTreeMap::new(),
         per_iteration: false,
+        inherited: Inherited {
+            timeout: Some(quick.timeout),
+            // What is measured is the URL that was given, as with wrk and autocannon.
+            redirects: Some(0),
+            cookies: Some(false),
+            ..Inherited::default()
+        },
         steps: steps(quick, body),
         line: 0,
     };
@@ -175,13 +182,10 @@ fn steps(quick: &Quick, body: &str) -> Vec<Step> {
         return vec![step(Verb::Http(Box::new(HttpStep {
             method: quick.method.to_uppercase(),
             url: Template::literal(&target),
-            query: Vec::new(),
             headers,
-            body: (!body.is_empty()).then(|| Template::literal(body)),
-            content_type: None,
-            timeout: quick.timeout,
-            checks: Vec::new(),
-            captures: Vec::new(),
+            body: (!quick.body.is_empty())
+                .then(|| vec![BodyPiece::Bytes(quick.body.as_slice().into())]),
+            ..HttpStep::default()
         })))];
     }
     let connect = ConnectStep {

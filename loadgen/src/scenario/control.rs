@@ -3,7 +3,7 @@
 //!
 //! In: nothing. Out: the types that the reader fills and the plan compiles to jumps.
 
-use super::{Step, Template, Verb};
+use super::{Capture, Step, Template, Verb};
 use std::time::Duration;
 
 /// What a control step does.
@@ -161,8 +161,8 @@ impl Verb {
 
     /// Names of the variables that the step gives values.
     pub(crate) fn sets(&self) -> Vec<&str> {
-        fn names(captures: &[(String, String)]) -> Vec<&str> {
-            captures.iter().map(|(name, _)| name.as_str()).collect()
+        fn names(captures: &[Capture]) -> Vec<&str> {
+            captures.iter().map(|capture| capture.name.as_str()).collect()
         }
         match self {
             Self::Http(http) => names(&http.captures),

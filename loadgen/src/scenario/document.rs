@@ -33,7 +33,8 @@ impl Scenario {
         if !errors.is_empty() {
             return Err(reader.into_faults().unwrap_or_default());
         }
-        let scenario = read(&Fields::root(&reader, table.get_ref()), file);
+        let mut scenario = read(&Fields::root(&reader, table.get_ref()), file);
+        scenario.files = reader.take_files();
         match reader.into_faults() {
             None => Ok(scenario),
             Some(faults) => Err(faults),
@@ -154,6 +155,7 @@ fn target(fields: Fields<'_, '_>, file: &str) -> Target {
     if target.base.is_some() && !target.command.is_empty() {
         fields.fault("`base` and `command` exclude each other (remove one of them)");
     }
+    target.inherited = step::inherited(&fields);
     fields.finish();
     target
 }

@@ -44,6 +44,7 @@ pub(crate) fn read(node: &Node<'_, '_>, lists: &Lists<'_, '_>) -> Option<Flow> {
     let graceful_stop = duration("graceful_stop").unwrap_or(GRACEFUL_STOP_DEFAULT);
     let per_iteration = fields.opt("per_iteration").and_then(|node| node.flag()).unwrap_or(false);
     let tags = step::tags(&fields);
+    let inherited = step::inherited(&fields);
     let steps = match fields.need("steps", "steps = [{ get = \"/\" }]") {
         Some(node) => {
             let steps = step::read_list(&node, &Around::new(per_iteration, lists));
@@ -63,6 +64,7 @@ pub(crate) fn read(node: &Node<'_, '_>, lists: &Lists<'_, '_>) -> Option<Flow> {
         graceful_stop,
         tags,
         per_iteration,
+        inherited,
         steps: steps?,
         line,
     })

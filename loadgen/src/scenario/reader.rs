@@ -5,10 +5,11 @@
 //! other files of this folder.
 
 use super::units;
-use super::{Span, Template};
+use super::{Span, Template, WantedFile};
 use crate::fault::{Fault, Faults, did_you_mean};
 use crate::template::Escape;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
@@ -24,11 +25,18 @@ pub(crate) struct Reader<'t> {
     faults: RefCell<Vec<Fault>>,
     /// Steps read as parts of used lists.
     used: Cell<usize>,
+    files: RefCell<BTreeMap<String, WantedFile>>,
 }
 
 impl<'t> Reader<'t> {
     pub(crate) fn new(text: &'t str, file: &'t str) -> Self {
-        Self { text, file, faults: RefCell::default(), used: Cell::new(0) }
+        Self {
+            text,
+            file,
+            faults: RefCell::default(),
+            used: Cell::new(0),
+            files: RefCell::default(),
+        }
     }
 
     /// Takes note of steps of a used list; false once there are too many.
@@ -54,6 +62,11 @@ impl<'t> Reader<'t> {
             path: path.to_owned(),
             what: what.into(),
         });
+    }
+
+    /// The files that the document names.
+    pub(crate) fn take_files(&self) -> BTreeMap<String, WantedFile> {
+        self.files.take()
     }
 
     pub(crate) fn into_faults(self) -> Option<Faults> {
@@ -149,10 +162,15 @@ impl<'a, 't> Fields<'a, 't> {
 
     /// Notes every key that was not asked for.
     pub(crate) fn finish(self) {
+        self.finish_but(&[]);
+    }
+
+    /// Notes every key that was neither asked for nor is one of the user's own names.
+    pub(crate) fn finish_but(self, own: &[&str]) {
         let asked = self.asked.borrow();
         for (key, _) in self.table.iter() {
             let name = key.get_ref().as_ref();
-            if !asked.contains(&name) {
+            if !asked.contains(&name) && !own.contains(&name) {
                 let hint = did_you_mean(name, asked.iter().copied());
                 let hint =
                     if hint.is_empty() { format!(" (known: {})", quoted(&asked)) } else { hint };
@@ -223,6 +241,27 @@ impl<'a, 't> Node<'a, 't> {
                 None
             }
         }
+    }
+
+    /// A number that is finite.
+    pub(crate) fn signed(&self) -> Option<f64> {
+        let text = match self.value {
+            DeValue::Integer(number) => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            _ => return self.wrong("a number"),
+        };
+        let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
+        value.or_else(|| self.wrong("a number that is finite"))
+    }
+
+    /// Says that the bytes of a file are wanted, by its path from the scenario's folder.
+    pub(crate) fn want_file(&self, path: &str) {
+        let mut files = self.reader.files.borrow_mut();
+        files.entry(path.to_owned()).or_insert_with(|| WantedFile {
+            line: self.line(),
+            place: self.path.clone(),
+            bytes: None,
+        });
     }
 
     pub(crate) fn duration(&self) -> Option<Duration> {

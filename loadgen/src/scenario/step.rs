@@ -4,11 +4,14 @@
 //! told is left to the files of this folder, one for each family; bytes and places of captures to
 //! the plan.
 
+mod body;
+mod capture;
+mod check;
 mod control;
 mod http;
 mod websocket;
 
-pub(crate) use http::encoded;
+pub(crate) use http::{encoded, inherited};
 
 use super::Step;
 use super::reader::{Fields, Node};
@@ -19,15 +22,14 @@ use std::time::Duration;
 /// Time limit of an exchange that names none: k6's is a minute, autocannon's ten seconds.
 pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "get", "post", "put", "patch", "delete", "head", "options", "connect", "send", "await",
     "listen", "ping", "close", "think", "repeat", "one_of", "if", "group", "set", "fail", "stop",
-    "use",
+    "use", "request",
 ];
 
 /// Verbs of the form that this version does not know yet.
-const VERBS_LATER: [&str; 6] =
-    ["request", "sio_connect", "emit", "await_event", "sio_close", "parallel"];
+const VERBS_LATER: [&str; 5] = ["sio_connect", "emit", "await_event", "sio_close", "parallel"];
 
 /// Lists of steps that flows may use, by name.
 pub(crate) type Lists<'a, 't> = BTreeMap<&'a str, Node<'a, 't>>;
@@ -154,14 +156,17 @@ pub(super) fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-fn limit(fields: &Fields<'_, '_>, key: &'static str) -> Duration {
-    let Some(node) = fields.opt(key) else { return TIMEOUT_DEFAULT };
-    match node.duration() {
-        Some(limit) if limit.is_zero() => {
-            node.fault(format!("`{key}` is 0, so nothing could ever succeed (raise it)"));
-            TIMEOUT_DEFAULT
-        }
-        Some(limit) => limit,
-        None => TIMEOUT_DEFAULT,
+/// A time limit, if one is given.
+fn timeout(fields: &Fields<'_, '_>, key: &'static str) -> Option<Duration> {
+    let node = fields.opt(key)?;
+    let limit = node.duration()?;
+    if limit.is_zero() {
+        node.fault(format!("`{key}` is 0, so nothing could ever succeed (raise it)"));
+        return None;
     }
+    Some(limit)
+}
+
+fn limit(fields: &Fields<'_, '_>, key: &'static str) -> Duration {
+    timeout(fields, key).unwrap_or(TIMEOUT_DEFAULT)
 }

@@ -5,7 +5,7 @@
 
 use super::reader::Reader;
 use super::step::quoted;
-use super::{Control, Expectation, Predicate, Step, Template, Test, Verb};
+use super::{Auth, BodyPiece, Capture, Control, Expectation, Step, Template, Test, Verb};
 use crate::fault::did_you_mean;
 use crate::template::{Variable, unknown_variable};
 
@@ -155,19 +155,26 @@ fn templates_of(verb: &Verb) -> Vec<&Template> {
         out.extend(&expectation.contains);
         pairs(out, &expectation.json);
     }
+    fn defaults<'a>(out: &mut Vec<&'a Template>, captures: &'a [Capture]) {
+        out.extend(captures.iter().filter_map(|capture| capture.default.as_ref()));
+    }
     let mut out = Vec::new();
     match verb {
         Verb::Http(http) => {
             out.push(&http.url);
-            out.extend(&http.body);
-            pairs(&mut out, &http.query);
-            pairs(&mut out, &http.headers);
-            for check in &http.checks {
-                match &check.predicate {
-                    Predicate::Body(template) | Predicate::Json(_, template) => out.push(template),
-                    Predicate::Status(_) | Predicate::Time(_) => {}
+            for piece in http.body.iter().flatten() {
+                if let BodyPiece::Text(text) = piece {
+                    out.push(text);
                 }
             }
+            pairs(&mut out, &http.query);
+            pairs(&mut out, &http.headers);
+            pairs(&mut out, &http.cookies);
+            out.extend(http.auth.iter().flat_map(Auth::templates));
+            for check in &http.checks {
+                check.predicate.templates(&mut out);
+            }
+            defaults(&mut out, &http.captures);
         }
         Verb::Connect(connect) => {
             out.push(&connect.url);
@@ -179,7 +186,10 @@ fn templates_of(verb: &Verb) -> Vec<&Template> {
                 expected(&mut out, reply);
             }
         }
-        Verb::Await(wait) => expected(&mut out, &wait.expectation),
+        Verb::Await(wait) => {
+            expected(&mut out, &wait.expectation);
+            defaults(&mut out, &wait.captures);
+        }
         Verb::Control(Control::Set(values)) => pairs(&mut out, values),
         _ => {}
     }

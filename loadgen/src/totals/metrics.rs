@@ -66,11 +66,18 @@ impl Totals {
             }
         }
         for text in &self.thresholds {
-            let Ok((name, tags)) = threshold::split_metric(&text.metric) else { continue };
+            let Ok((name, mut tags)) = threshold::split_metric(&text.metric) else { continue };
+            // A check is no slot: as in k6, its name is a tag of `checks` alone.
+            let check = tags.iter().position(|(tag, _)| name == "checks" && tag == "check");
+            let check = check.map(|place| tags.remove(place).1);
             let wanted = |slot: &Slot| {
                 tags.iter().all(|(tag, value)| slot.tags.get(tag).is_some_and(|it| it == value))
             };
-            if let Some(metric) = self.metric(name, &wanted, &extra(&text.metric)) {
+            let metric = match &check {
+                Some(check) => self.checks_rate(&wanted, |name| name == check),
+                None => self.metric(name, &wanted, &extra(&text.metric)),
+            };
+            if let Some(metric) = metric {
                 metrics.insert(text.metric.clone(), metric);
             }
         }
@@ -113,7 +120,7 @@ impl Totals {
             "vus" => Some(gauge(self.vus as f64)),
             "vus_max" => Some(gauge(self.vus_max as f64)),
             "generator_threads" => Some(gauge(self.threads as f64)),
-            "checks" => self.checks_rate(wanted),
+            "checks" => self.checks_rate(wanted, |_| true),
             "data_sent" => data(counters.bytes_sent),
             "data_received" => data(counters.bytes_received),
             "ws_connect_failed" => failed(SlotKind::Connect),
@@ -149,10 +156,10 @@ impl Totals {
         sums
     }
 
-    fn checks_rate(&self, wanted: Wanted<'_>) -> Option<Metric> {
+    fn checks_rate(&self, wanted: Wanted<'_>, named: impl Fn(&str) -> bool) -> Option<Metric> {
         let (mut passes, mut fails) = (0, 0);
         for (check, count) in self.checks.iter().zip(&self.recorder.checks) {
-            if wanted(&self.slots[check.slot]) {
+            if named(&check.name) && wanted(&self.slots[check.slot]) {
                 passes += count.passes;
                 fails += count.fails;
             }

@@ -66,6 +66,11 @@ impl Watch {
         self.expired.set(false);
     }
 
+    /// The deadline of the waits; the greatest moment when there is none.
+    pub(crate) fn deadline(&self) -> u64 {
+        self.deadline.get()
+    }
+
     /// No deadline until the next one is set.
     #[inline]
     pub(crate) fn clear(&self) {

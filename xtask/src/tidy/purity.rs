@@ -14,7 +14,7 @@ const EDGES: [(&str, &[&str]); 5] = [
     ("record", &[]),
     ("socketio", &[]),
     ("reports", &[]),
-    ("loadgen", &["engine", "hlog", "http", "websocket", "wire"]),
+    ("loadgen", &["engine", "files", "hlog", "http", "websocket", "wire"]),
     ("profiler", &["source", "symbol"]),
 ];
 

@@ -1,14 +1,13 @@
-//! The HTTP steps of a virtual user: one exchange, its samples, checks and captures.
+//! The HTTP steps of a virtual user: one exchange and its samples.
 //!
-//! In: an instruction of the plan. Out: samples, and captures for later steps. The bytes of the
-//! exchange are left to the HTTP client.
+//! In: an instruction of the plan. Out: samples. The bytes of the exchange are left to the HTTP
+//! client, what is seen in the reply to `look.rs`, where it leads to `follow.rs`.
 
 use super::Vu;
 use crate::http::client::{Reply, Wanted};
-use crate::plan::{HttpOp, Prepared};
+use crate::plan::{BodyOp, HttpOp, Prepared};
 use crate::recorder::Trend;
 use crate::sample::Failure;
-use crate::scenario::Predicate;
 use crate::template::Template;
 use serde_json::Value;
 use std::io::Write;
@@ -18,34 +17,35 @@ impl Vu {
     pub(super) async fn exchange(&mut self, op: &HttpOp) -> Result<(), Failure> {
         let mut start = self.time();
         if !self.http.is_open() {
-            self.watch.set(start + op.timeout.as_nanos() as u64);
-            let opened = self.http.open(&self.local, &self.watch).await;
-            let now = self.local.now();
-            self.local.record(op.slot, Trend::Connecting, now - start);
-            if let Err(failure) = opened {
-                return self.failed(op.slot, failure, start);
-            }
-            start = now;
+            start = self.open(op, start).await?;
         }
         self.watch.set(start + op.timeout.as_nanos() as u64);
-        let wanted = Wanted { head: op.head, body: op.needs_body };
-        let (result, length) = match &op.request {
-            Prepared::Static(bytes) => {
-                let result = self.http.exchange(bytes, wanted, (&self.local, &self.watch)).await;
-                (result, bytes.len())
-            }
-            Prepared::Dynamic { head, body } => {
-                let request = self.render(head, body.as_ref());
-                let result = self.http.exchange(&request, wanted, (&self.local, &self.watch)).await;
-                let length = request.len();
-                self.scratch = request;
-                (result, length)
+        let wanted = Wanted { head: op.head, body: op.needs_body, heads: op.heads };
+        let (result, length) = if self.jar.is_some() {
+            self.dressed_exchange(op, wanted).await
+        } else {
+            match &op.request {
+                Prepared::Static(bytes) => {
+                    let lane = (&**self.local, &*self.watch);
+                    (self.http.exchange(bytes, wanted, lane).await, bytes.len())
+                }
+                Prepared::Dynamic { head, body } => {
+                    let request = self.render(head, body.as_deref());
+                    let lane = (&**self.local, &*self.watch);
+                    let result = self.http.exchange(&request, wanted, lane).await;
+                    let length = request.len();
+                    self.scratch = request;
+                    (result, length)
+                }
             }
         };
         match result {
             Ok(reply) => {
                 self.answered(op, &reply, (start, length));
-                if op.checks.is_empty() && op.captures.is_empty() {
+                if reply.notable {
+                    let (reply, start) = Box::pin(self.follow(op, reply, start)).await?;
+                    self.look_at(op, &reply, start);
+                } else if op.checks.is_empty() && op.captures.is_empty() {
                     self.known = Some(reply.done);
                 } else {
                     self.look_at(op, &reply, start);
@@ -56,8 +56,20 @@ impl Vu {
         }
     }
 
+    /// Opens a connection for an exchange, and gives the time at which it is open.
+    pub(super) async fn open(&mut self, op: &HttpOp, start: u64) -> Result<u64, Failure> {
+        self.watch.set(start + op.timeout.as_nanos() as u64);
+        let opened = self.http.open(&self.local, &self.watch).await;
+        let now = self.local.now();
+        self.local.record(op.slot, Trend::Connecting, now - start);
+        match opened {
+            Ok(()) => Ok(now),
+            Err(failure) => self.failed(op.slot, failure, start).map(|()| now),
+        }
+    }
+
     #[inline]
-    fn answered(&mut self, op: &HttpOp, reply: &Reply, (start, length): (u64, usize)) {
+    pub(super) fn answered(&mut self, op: &HttpOp, reply: &Reply, (start, length): (u64, usize)) {
         let intended = self.intended.take();
         let duration = reply.done - start;
         self.local.note(|recorder| {
@@ -84,61 +96,29 @@ impl Vu {
         });
     }
 
-    fn render(&mut self, head: &Template, body: Option<&Template>) -> Vec<u8> {
+    pub(super) fn render(&mut self, head: &Template, body: Option<&[BodyOp]>) -> Vec<u8> {
         let mut request = std::mem::take(&mut self.scratch);
         request.clear();
         head.render(&mut request, &mut self.scope);
-        if let Some(body) = body {
-            let mut rendered = Vec::new();
-            body.render(&mut rendered, &mut self.scope);
-            // Writing to a vector cannot fail.
-            let _ = write!(request, "Content-Length: {}\r\n\r\n", rendered.len());
-            request.extend_from_slice(&rendered);
-        } else {
+        let Some(body) = body else {
             request.extend_from_slice(b"\r\n");
+            return request;
+        };
+        let mut rendered = Vec::new();
+        for piece in body {
+            match piece {
+                BodyOp::Text(text) => text.render(&mut rendered, &mut self.scope),
+                BodyOp::Bytes(bytes) => rendered.extend_from_slice(bytes),
+            }
         }
+        // Writing to a vector cannot fail.
+        let _ = write!(request, "Content-Length: {}\r\n\r\n", rendered.len());
+        request.extend_from_slice(&rendered);
         request
     }
-
-    /// Checks and captures of a reply.
-    fn look_at(&mut self, op: &HttpOp, reply: &Reply, start: u64) {
-        let body = std::mem::take(&mut self.http.body);
-        let needs_json = !op.captures.is_empty()
-            || op.checks.iter().any(|(_, predicate)| matches!(predicate, Predicate::Json(..)));
-        let json: Value = if needs_json {
-            serde_json::from_slice(&body).unwrap_or(Value::Null)
-        } else {
-            Value::Null
-        };
-        for (place, predicate) in &op.checks {
-            let held = match predicate {
-                Predicate::Status(ranges) => {
-                    ranges.iter().any(|(low, high)| (*low..=*high).contains(&reply.status))
-                }
-                Predicate::Body(text) => contains(&body, &self.text(text)),
-                Predicate::Json(pointer, value) => equals(&json, pointer, &self.text(value)),
-                Predicate::Time(limit) => reply.done - start < limit.as_nanos() as u64,
-            };
-            self.local.note(|recorder| recorder.check(*place, held));
-        }
-        self.capture(&op.captures, &json);
-        self.http.body = body;
-    }
-
-    pub(super) fn capture(&mut self, captures: &[(usize, String)], json: &Value) {
-        for (place, pointer) in captures {
-            self.scope.captures[*place] = match json.pointer(pointer) {
-                Some(Value::String(text)) => text.clone(),
-                Some(value) => value.to_string(),
-                None => String::new(),
-            };
-        }
-    }
 }
 
-pub(super) fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    needle.is_empty() || haystack.windows(needle.len()).any(|window| window == needle)
-}
+pub(super) use crate::check::contains;
 
 pub(super) fn equals(json: &Value, pointer: &str, expected: &[u8]) -> bool {
     match json.pointer(pointer) {

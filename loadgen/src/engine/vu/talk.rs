@@ -5,6 +5,7 @@
 
 use super::exchange::{contains, equals};
 use super::{CLOSE_TIMEOUT, Vu};
+use crate::check::Answer;
 use crate::plan::{AwaitOp, ConnectOp, ExpectOp, SendOp};
 use crate::recorder::Trend;
 use crate::sample::Failure;
@@ -23,6 +24,7 @@ impl Vu {
         let start = self.time();
         self.watch.set(start + op.timeout.as_nanos() as u64);
         let mut head = self.text(&op.head);
+        self.dress_handshake(&mut head);
         let random = [self.scope.random(), self.scope.random()];
         match Socket::connect(&mut head, random, (&self.local, &self.watch)).await {
             Ok(socket) => {
@@ -65,7 +67,7 @@ impl Vu {
             return Ok(());
         };
         match self.matching(op.socket, reply).await {
-            Ok(_) => {
+            Ok(()) => {
                 self.succeeded(op.slot, start);
                 Ok(())
             }
@@ -77,13 +79,10 @@ impl Vu {
         let start = self.time();
         self.watch.set(start + op.expect.within.as_nanos() as u64);
         match self.matching(op.socket, &op.expect).await {
-            Ok(json) => {
-                if !op.captures.is_empty() {
-                    let json = json.or_else(|| {
-                        let socket = self.sockets[op.socket].as_ref()?;
-                        serde_json::from_slice(socket.message()).ok()
-                    });
-                    self.capture(&op.captures, &json.unwrap_or(Value::Null));
+            Ok(()) => {
+                if let Some(socket) = self.sockets[op.socket].take() {
+                    self.capture(&op.captures, &Answer::message(socket.message()));
+                    self.sockets[op.socket] = Some(socket);
                 }
                 self.local.note(|recorder| recorder.slots[op.slot].count += 1);
                 let now = self.local.now();
@@ -95,11 +94,7 @@ impl Vu {
     }
 
     /// Waits for a message that looks as expected; others are passed over.
-    async fn matching(
-        &mut self,
-        place: usize,
-        expect: &ExpectOp,
-    ) -> Result<Option<Value>, Failure> {
+    async fn matching(&mut self, place: usize, expect: &ExpectOp) -> Result<(), Failure> {
         let contains_text = expect.contains.as_ref().map(|text| self.text(text));
         let wanted: Vec<(&String, Vec<u8>)> =
             expect.json.iter().map(|(pointer, value)| (pointer, self.text(value))).collect();
@@ -111,11 +106,11 @@ impl Vu {
                 continue;
             }
             if wanted.is_empty() {
-                return Ok(None);
+                return Ok(());
             }
             let Ok(json) = serde_json::from_slice::<Value>(message) else { continue };
             if wanted.iter().all(|(pointer, value)| equals(&json, pointer, value)) {
-                return Ok(Some(json));
+                return Ok(());
             }
         }
     }

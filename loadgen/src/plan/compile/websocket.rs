@@ -98,7 +98,9 @@ impl Compiler<'_, '_> {
     }
 
     fn connect(&mut self, step: &ConnectStep, slot: usize, line: usize) -> ConnectOp {
-        let mut head = self.head(("GET", &step.url), &[], &step.headers, line);
+        let headers = self.headers(&step.headers);
+        let mut head = self.head(("GET", &step.url), &[], &headers, line);
+        self.authorize(&mut head, (None, &step.url), &headers, line);
         head.push_text(
             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
         );
@@ -139,6 +141,6 @@ impl Compiler<'_, '_> {
         line: usize,
     ) -> AwaitOp {
         let expect = self.expectation(&step.expectation, line);
-        AwaitOp { slot, socket, expect, captures: self.places(&step.captures) }
+        AwaitOp { slot, socket, expect, captures: self.captured(&step.captures, slot, line) }
     }
 }

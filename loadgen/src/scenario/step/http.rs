@@ -1,19 +1,31 @@
-//! HTTP steps: method, URL, headers and body of a request, checks and captures of its reply. Pure.
+//! HTTP steps: method, URL, headers and credentials of a request, and what steps inherit. Pure.
 //!
-//! In: the fields of a step. Out: a [`Verb::Http`], with all faults noted in the reader. Bytes on
-//! the wire are left to the plan.
+//! In: the fields of a step, a flow or the target. Out: a [`Verb::Http`], or what is inherited,
+//! with all faults noted in the reader. Bodies, checks and captures have files of their own; bytes
+//! on the wire are left to the plan.
 
 use super::super::reader::{Fields, Node};
-use super::super::{Check, HttpStep, Predicate, Template, Verb};
-use super::{limit, quoted};
+use super::super::{Auth, HttpStep, Inherited, Template, Verb};
+use super::body::body;
+use super::capture::captures;
+use super::check::checks;
+use super::timeout;
 use crate::template::Escape;
 
+/// Verbs that are HTTP methods; `request` takes any other.
 const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
+
+/// Redirects followed at most, whatever is asked for: more is a circle.
+const REDIRECTS_MAX: u64 = 100;
+
+/// Codings that can be offered, since their bodies can be read.
+const CODINGS: [&str; 3] = ["gzip", "deflate", "identity"];
 
 fn pairs(fields: &Fields<'_, '_>, key: &'static str, escape: Escape) -> Vec<(String, Template)> {
     fields.opt(key).map(|node| node.templates(escape)).unwrap_or_default()
 }
 
+/// The table `headers`.
 pub(super) fn headers(fields: &Fields<'_, '_>) -> Vec<(String, Template)> {
     let Some(node) = fields.opt("headers") else { return Vec::new() };
     let headers = node.templates(Escape::None);
@@ -28,25 +40,51 @@ pub(super) fn headers(fields: &Fields<'_, '_>) -> Vec<(String, Template)> {
     headers
 }
 
+/// A step whose verb is a method, or `request`.
 pub(super) fn http(fields: &Fields<'_, '_>, verb: &'static str) -> Option<Verb> {
-    let method = METHODS.iter().find(|method| **method == verb)?;
-    let node = fields.opt(method)?;
-    let url = url(&node);
-    let (body, content_type) = body(fields);
+    let (method, target) = if verb == "request" {
+        request(fields)?
+    } else {
+        let method = METHODS.iter().find(|method| **method == verb)?;
+        let node = fields.opt(method)?;
+        (method.to_uppercase(), url(&node))
+    };
+    let (body, content_type) = body(fields).unzip();
     let step = HttpStep {
-        method: method.to_uppercase(),
+        method,
         query: pairs(fields, "query", Escape::Query),
         headers: headers(fields),
+        cookies: cookies(fields),
+        auth: auth(fields),
         body,
         content_type,
-        timeout: limit(fields, "timeout"),
+        timeout: timeout(fields, "timeout"),
+        redirects: redirects(fields),
+        compression: compression(fields),
         checks: fields.opt("check").map(|node| checks(&node)).unwrap_or_default(),
         captures: captures(fields),
-        url: url?,
+        url: target?,
     };
     Some(Verb::Http(Box::new(step)))
 }
 
+/// `request = { method = "PURGE", url = "/x" }`: method, and the URL if it is one.
+fn request(fields: &Fields<'_, '_>) -> Option<(String, Option<Template>)> {
+    let inner = fields.opt("request")?.fields()?;
+    let node = inner.need("method", "method = \"PURGE\"");
+    let target = inner.need("url", "url = \"/\"").and_then(|node| url(&node));
+    inner.finish();
+    let node = node?;
+    let method = node.text()?;
+    if http::Method::from_bytes(method.as_bytes()).is_err() {
+        node.fault(format!("`{method}` is not an HTTP method (write `PURGE`)"));
+        return None;
+    }
+    // Methods are case-sensitive (RFC 9110, section 9.1), so this one stays as it is.
+    Some((method.to_owned(), target))
+}
+
+/// A path, or a URL.
 pub(super) fn url(node: &Node<'_, '_>) -> Option<Template> {
     let text = node.text()?;
     if !text.starts_with('/') && !text.contains("://") {
@@ -60,37 +98,6 @@ pub(super) fn url(node: &Node<'_, '_>) -> Option<Template> {
     node.template(Escape::None)
 }
 
-fn body(fields: &Fields<'_, '_>) -> (Option<Template>, Option<&'static str>) {
-    let given: Vec<&str> =
-        ["json", "text", "body", "form"].into_iter().filter(|key| fields.has(key)).collect();
-    if given.len() > 1 {
-        fields.fault(format!("several bodies: {} (keep one)", quoted(&given)));
-    }
-    for later in ["multipart", "file"] {
-        if let Some(node) = fields.opt(later) {
-            node.fault(format!("`{later}` is not built yet (use `json`, `text` or `form`)"));
-        }
-    }
-    let json = fields.opt("json").map(|node| (node.json(), "application/json"));
-    let text =
-        fields.opt("text").map(|node| (node.template(Escape::None), "text/plain; charset=utf-8"));
-    let raw =
-        fields.opt("body").map(|node| (node.template(Escape::None), "application/octet-stream"));
-    let form = fields.opt("form").map(|node| {
-        let mut out = Template::default();
-        for (index, (name, value)) in node.templates(Escape::Query).into_iter().enumerate() {
-            out.push_text(if index == 0 { "" } else { "&" });
-            out.push_text(&format!("{name}="));
-            out.push(encoded(value));
-        }
-        (Some(out), "application/x-www-form-urlencoded")
-    });
-    match json.or(text).or(raw).or(form) {
-        Some((body, content_type)) => (body, Some(content_type)),
-        None => (None, None),
-    }
-}
-
 /// Static text of a query or form value, percent-encoded.
 pub(crate) fn encoded(value: Template) -> Template {
     let Some(text) = value.as_static() else { return value };
@@ -99,68 +106,80 @@ pub(crate) fn encoded(value: Template) -> Template {
     Template::literal(&String::from_utf8_lossy(&out))
 }
 
-pub(super) fn captures(fields: &Fields<'_, '_>) -> Vec<(String, String)> {
-    let Some(captures) = fields.opt("capture").and_then(|node| node.fields()) else {
-        return Vec::new();
-    };
-    let entries = captures.entries();
-    entries
-        .into_iter()
-        .filter_map(|(name, node)| {
-            let pointer = node.text()?;
-            if !pointer.is_empty() && !pointer.starts_with('/') {
-                node.fault(format!("`{pointer}` is not a JSON pointer (write `/{pointer}`)"));
-                return None;
-            }
-            Some((name.to_owned(), pointer.to_owned()))
-        })
-        .collect()
-}
-
-fn checks(node: &Node<'_, '_>) -> Vec<Check> {
-    let Some(fields) = node.fields() else { return Vec::new() };
-    let mut checks = Vec::new();
-    if let Some(node) = fields.opt("status") {
-        let items = if node.value.is_array() { node.items() } else { Some(vec![node.clone()]) };
-        let ranges: Vec<(u16, u16)> =
-            items.unwrap_or_default().iter().filter_map(status_range).collect();
-        let words: Vec<String> = ranges.iter().map(range_words).collect();
-        let name = format!("status is {}", words.join(" or "));
-        checks.push(Check { name, predicate: Predicate::Status(ranges) });
-    }
-    if let Some(text) = fields.opt("body").and_then(|node| node.template(Escape::None)) {
-        let name = format!("body contains {}", text.written());
-        checks.push(Check { name, predicate: Predicate::Body(text) });
-    }
-    if let Some(node) = fields.opt("json") {
-        for (pointer, value) in pointers(&node) {
-            let name = format!("{pointer} is {}", value.written());
-            checks.push(Check { name, predicate: Predicate::Json(pointer, value) });
+fn cookies(fields: &Fields<'_, '_>) -> Vec<(String, Template)> {
+    let Some(node) = fields.opt("cookies") else { return Vec::new() };
+    let cookies = node.templates(Escape::None);
+    let bad = |text: &str| text.contains([';', '\r', '\n', ',']);
+    for (name, value) in &cookies {
+        if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            node.fault(format!("`{name}` is not a cookie's name (letters, digits and `-`)"));
+        }
+        if value.as_static().is_some_and(bad) {
+            node.fault(format!("cookie `{name}` has a `;`, a `,` or a line break (encode it)"));
         }
     }
-    if let Some(limit) = fields.opt("time").and_then(|node| node.duration()) {
-        let name = format!("time < {} ms", limit.as_secs_f64() * 1e3);
-        checks.push(Check { name, predicate: Predicate::Time(limit) });
-    }
-    fields.finish();
-    checks
+    cookies
 }
 
-fn status_range(node: &Node<'_, '_>) -> Option<(u16, u16)> {
-    if let Some(text) = node.value.as_str() {
-        let class = text.strip_suffix("xx").and_then(|digit| digit.parse::<u16>().ok());
-        if let Some(class @ 1..=5) = class {
-            return Some((class * 100, class * 100 + 99));
+fn auth(fields: &Fields<'_, '_>) -> Option<Auth> {
+    let node = fields.opt("auth")?;
+    if node.value.as_bool() == Some(false) {
+        return Some(Auth::None);
+    }
+    let inner = node.fields()?;
+    let basic = inner.opt("basic").and_then(|node| node.fields()).map(|fields| {
+        let text = |node: Option<Node<'_, '_>>| node.and_then(|node| node.template(Escape::None));
+        let user = text(fields.need("user", "user = \"ann\""));
+        let password = text(fields.opt("password")).unwrap_or_default();
+        fields.finish();
+        Some(Auth::Basic(user?, password))
+    });
+    let bearer = inner.opt("bearer").map(|node| node.template(Escape::None).map(Auth::Bearer));
+    inner.finish();
+    match (basic, bearer) {
+        (Some(auth), None) | (None, Some(auth)) => auth,
+        _ => {
+            node.fault("`auth` has either `basic` or `bearer` (write `{ bearer = \"${token}\" }`)");
+            None
         }
-        node.fault(format!("`{text}` is not a status (write `200` or `\"2xx\"`)"));
-        return None;
     }
-    let status = node.whole(100, 599)? as u16;
-    Some((status, status))
 }
 
-fn range_words(range: &(u16, u16)) -> String {
-    if range.0 == range.1 { range.0.to_string() } else { format!("{}xx", range.0 / 100) }
+fn redirects(fields: &Fields<'_, '_>) -> Option<u32> {
+    fields.opt("redirects").and_then(|node| node.whole(0, REDIRECTS_MAX)).map(|count| count as u32)
+}
+
+/// Codings as a header's value; `true` for all that can be read, `false` for none.
+fn compression(fields: &Fields<'_, '_>) -> Option<String> {
+    let node = fields.opt("compression")?;
+    match node.value.as_bool() {
+        Some(true) => return Some("gzip, deflate".to_owned()),
+        Some(false) => return Some(String::new()),
+        None => {}
+    }
+    let text = node.text()?;
+    for coding in text.split(',') {
+        let name = coding.split(';').next().unwrap_or(coding).trim();
+        if !CODINGS.contains(&name) {
+            let known = super::quoted(&CODINGS);
+            node.fault(format!("coding `{name}` cannot be read (known: {known})"));
+        }
+    }
+    Some(text.to_owned())
+}
+
+/// What the steps of a flow, or of all flows, inherit.
+pub(crate) fn inherited(fields: &Fields<'_, '_>) -> Inherited {
+    let flag = |key| fields.opt(key).and_then(|node: Node<'_, '_>| node.flag());
+    Inherited {
+        headers: headers(fields),
+        auth: auth(fields),
+        timeout: timeout(fields, "timeout"),
+        redirects: redirects(fields),
+        compression: compression(fields),
+        cookies: flag("cookies"),
+        keep_cookies: flag("keep_cookies"),
+    }
 }
 
 /// JSON pointers with their values; a plain name stands for a field of the top object.

@@ -5,8 +5,10 @@
 
 use super::super::reader::{Fields, Node};
 use super::super::{AwaitStep, ConnectStep, Expectation, SendStep, Template, Verb};
-use super::http::{captures, headers, pointers, url};
+use super::capture::captures;
+use super::http::{headers, pointers, url};
 use super::{TIMEOUT_DEFAULT, limit};
+use crate::check::Source;
 use crate::template::Escape;
 
 fn on(fields: &Fields<'_, '_>) -> Option<String> {
@@ -65,6 +67,12 @@ pub(super) fn send(fields: &Fields<'_, '_>) -> Option<Verb> {
 pub(super) fn awaiting(fields: &Fields<'_, '_>) -> Option<Verb> {
     let expectation = fields.opt("await").and_then(|node| expectation(&node));
     let step = AwaitStep { on: on(fields), captures: captures(fields), expectation: expectation? };
+    for capture in &step.captures {
+        if capture.source.needs_head() || capture.source == Source::Status {
+            let what = capture.source.written();
+            fields.fault(format!("a message has no {what} (capture from its body)"));
+        }
+    }
     Some(Verb::Await(step))
 }
 
