@@ -1,10 +1,18 @@
 //! The engine in a few lines: loads a URL, and prints each second and the metrics at the end.
 //!
-//! In: a URL, connections, seconds, threads, and a rate for the open model. Out: text.
+//! In: a URL, connections, seconds, threads, a rate for the open model (`-` for none), the version
+//! of HTTP (`1.1` or `2`), exchanges at a time on each connection. Out: text.
 
+use ebbtide_loadgen::scenario::protocol::{Connections, HttpVersion, Protocol};
 use ebbtide_loadgen::{Engine, Pass, Plan, Quick};
 use std::sync::Arc;
 use std::time::Duration;
+
+fn protocol(version: &str, in_flight: u32) -> Protocol {
+    let http = if version == "2" { HttpVersion::Two } else { HttpVersion::One };
+    let connections = if in_flight > 1 { Connections::Shared } else { Connections::Vu };
+    Protocol { http, connections, in_flight }
+}
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,6 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         url: arguments.get(1).cloned().unwrap_or_else(|| "http://127.0.0.1:8080/".to_owned()),
         connections: number(2, 64.0) as u32,
         duration: Duration::from_secs_f64(number(3, 5.0)),
+        protocol: protocol(arguments.get(6).map_or("1.1", String::as_str), number(7, 1.0) as u32),
         rate: arguments.get(5).and_then(|text| text.parse().ok()),
         ..Quick::default()
     };

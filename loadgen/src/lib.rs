@@ -1,10 +1,10 @@
 //! The load engine: a scenario in, measured load out.
 //!
 //! The modules in the order in which the data passes them: a [`scenario`] with its [`template`]s
-//! is resolved into a [`plan`], whose [`schedule`] the [`engine`] keeps, over [`http`] and
-//! [`websocket`] connections; every [`sample`] goes to a [`recorder`], their sums are [`totals`],
-//! [`threshold`]s judge those, and [`hlog`] writes them down. Reports, files and the memory of the
-//! target are left to others.
+//! is resolved into a [`plan`], whose [`schedule`] the [`engine`] keeps, over [`http`], [`http2`]
+//! and [`websocket`] connections; every [`sample`] goes to a [`recorder`], their sums are
+//! [`totals`], [`threshold`]s judge those, and [`hlog`] writes them down. Reports, files and the
+//! memory of the target are left to others.
 
 pub mod check;
 pub mod cookie;
@@ -22,6 +22,9 @@ pub mod schedule;
 
 pub mod sample;
 pub mod stamp;
+
+mod flight;
+pub mod http2;
 
 mod wire;
 

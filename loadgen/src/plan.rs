@@ -16,6 +16,7 @@ pub use op::{
 pub use quick::Quick;
 
 use crate::fault::{Fault, Faults};
+use crate::scenario::protocol::Protocol;
 use crate::scenario::transport::Transport;
 use crate::scenario::{Executor, Scenario, ThresholdText};
 use serde::Serialize;
@@ -36,6 +37,8 @@ pub struct Plan {
     pub address: Address,
     /// How bytes get there.
     pub transport: Transport,
+    /// What is spoken on connections, and who shares them.
+    pub protocol: Protocol,
     /// Conditions on the summary.
     pub thresholds: Vec<ThresholdText>,
     /// Flows, in the order of their names.
@@ -172,6 +175,7 @@ impl Plan {
             base: without_credentials(base),
             address,
             transport: scenario.target.transport.clone(),
+            protocol: scenario.target.protocol,
             thresholds: scenario.thresholds.clone(),
             ..Self::default()
         };

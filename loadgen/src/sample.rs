@@ -44,6 +44,14 @@ pub enum Failure {
     Tls(TlsFault),
     /// Another error of the system, by its number.
     System(i32),
+    /// The peer ended the HTTP/2 stream, by its code.
+    StreamReset(u32),
+    /// The peer ended the HTTP/2 connection, by its code.
+    GoAway(u32),
+    /// The peer does not keep to HTTP/2.
+    Http2(&'static str),
+    /// A reply came that nobody had asked for.
+    Unasked,
 }
 
 /// Why TLS did not come about, or broke.
@@ -161,9 +169,36 @@ impl fmt::Display for Failure {
             Self::Asked(_) => "a step failed the iteration",
             Self::Interrupted => "interrupted",
             Self::Tls(fault) => return write!(f, "tls: {fault}"),
+            Self::StreamReset(code) => {
+                return write!(f, "http2: stream reset ({})", reason(*code));
+            }
+            Self::GoAway(code) => return write!(f, "http2: goaway ({})", reason(*code)),
+            Self::Http2(what) => return write!(f, "http2: {what}"),
+            Self::Unasked => "reply that nobody asked for",
             Self::System(number) => {
                 return write!(f, "{}", io::Error::from_raw_os_error(*number));
             }
         })
     }
+}
+
+/// The name of an HTTP/2 error code (RFC 9113, section 7).
+fn reason(code: u32) -> &'static str {
+    const NAMES: [&str; 14] = [
+        "NO_ERROR",
+        "PROTOCOL_ERROR",
+        "INTERNAL_ERROR",
+        "FLOW_CONTROL_ERROR",
+        "SETTINGS_TIMEOUT",
+        "STREAM_CLOSED",
+        "FRAME_SIZE_ERROR",
+        "REFUSED_STREAM",
+        "CANCEL",
+        "COMPRESSION_ERROR",
+        "CONNECT_ERROR",
+        "ENHANCE_YOUR_CALM",
+        "INADEQUATE_SECURITY",
+        "HTTP_1_1_REQUIRED",
+    ];
+    NAMES.get(code as usize).copied().unwrap_or("unknown code")
 }

@@ -9,6 +9,7 @@ mod control;
 mod document;
 mod exchange;
 mod flow;
+pub mod protocol;
 mod reader;
 pub(crate) mod step;
 pub mod transport;
@@ -91,6 +92,8 @@ pub struct Target {
     pub transport: Transport,
     /// What all HTTP steps inherit.
     pub inherited: Inherited,
+    /// What is spoken on connections, and who shares them.
+    pub protocol: protocol::Protocol,
 }
 
 /// Where heap snapshots come from.

@@ -43,7 +43,6 @@ pub(crate) struct Dial {
 pub(crate) const HTTP1: &[u8] = b"http/1.1";
 
 /// HTTP/2 over TLS as an application protocol.
-#[expect(dead_code, reason = "offered by the HTTP/2 client")]
 pub(crate) const HTTP2: &[u8] = b"h2";
 
 /// A connection and what was read from it and not yet used.
@@ -75,7 +74,6 @@ impl Wire {
     }
 
     /// The application protocol that was agreed on over TLS.
-    #[expect(dead_code, reason = "asked by the HTTP/2 client")]
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         self.session.as_ref()?.protocol()
     }
@@ -216,6 +214,23 @@ impl Wire {
         Ok(())
     }
 
+    /// Writes what can be written without waiting; how much that was. Once there is room for
+    /// more, the task is polled.
+    #[inline]
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        if self.session.is_some() {
+            return self.try_write_tls(bytes);
+        }
+        match self.send(bytes) {
+            Ok(written) => Ok(written),
+            Err(Errno::AGAIN) => {
+                self.registration.filled();
+                Ok(0)
+            }
+            Err(error) => Err(Failure::of(&error.into())),
+        }
+    }
+
     /// Writes without waiting; false when not all of it could be written.
     pub(crate) fn try_write_all(&mut self, bytes: &[u8]) -> bool {
         if let Some(session) = &mut self.session {
@@ -311,6 +326,26 @@ impl Wire {
             waited = true;
         }
         Ok(waited)
+    }
+
+    /// Whether TLS has something to send.
+    pub(crate) fn has_records(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.has_records())
+    }
+
+    fn try_write_tls(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        let mut taken = 0;
+        loop {
+            if !self.send_records()? {
+                self.registration.filled();
+                return Ok(taken);
+            }
+            let Some(session) = &mut self.session else { return Err(Failure::Closed) };
+            if taken == bytes.len() {
+                return Ok(taken);
+            }
+            taken += session.put(&bytes[taken..]);
+        }
     }
 
     async fn write_tls(&mut self, mut bytes: &[u8], watch: &Watch) -> Result<bool, Failure> {

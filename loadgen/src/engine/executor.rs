@@ -28,8 +28,7 @@ pub(crate) fn start(local: &Rc<Local>, flow: usize) {
         return open::start(local, flow, counted);
     }
     let vus = vus_max(&plan.executor);
-    let users = local.segment.numbers().take_while(|vu| *vu < u64::from(vus));
-    let users: Vec<u32> = users.map(|vu| vu as u32).collect();
+    let users: Vec<u32> = (0..vus).filter(|vu| is_mine(local, *vu)).collect();
     local.plan_vus(users.len() as u64);
     if let Some(total) = counted {
         for vu in users {
@@ -42,7 +41,8 @@ pub(crate) fn start(local: &Rc<Local>, flow: usize) {
         Executor::SharedIterations { iterations, vus, .. } => {
             let total = local.pass.segment.share(iterations);
             // A part of the iterations without a user of its own still has to be done.
-            let alone = (u64::from(vus) <= local.pass.segment.index() && local.place == 0)
+            let groups = vus.div_ceil(local.plan.protocol.in_flight);
+            let alone = (u64::from(groups) <= local.pass.segment.index() && local.place == 0)
                 .then_some(local.pass.segment.index() as u32);
             for vu in users.into_iter().chain(alone) {
                 let quota = Quota::Shared { total, vus: u64::from(vus) };
@@ -57,6 +57,11 @@ pub(crate) fn start(local: &Rc<Local>, flow: usize) {
         }
         _ => add_timed(local, flow, vus),
     }
+}
+
+/// Whether a user belongs to this thread. Those that share a connection are on the same one.
+fn is_mine(local: &Local, vu: u32) -> bool {
+    local.segment.holds(u64::from(vu / local.plan.protocol.in_flight))
 }
 
 /// Starts the users that a faster pace adds.
@@ -74,9 +79,8 @@ pub(crate) fn adjust(local: &Rc<Local>) {
 /// Starts the users below `vus` that have not been started.
 fn add_timed(local: &Rc<Local>, flow: usize, vus: u32) {
     let begun = local.begun.borrow()[flow];
-    let mine = |vu: &u32| local.segment.holds(u64::from(*vu));
     let planned = vus_max(&local.plan.flows[flow].executor);
-    for vu in (begun..vus).filter(mine) {
+    for vu in (begun..vus).filter(|vu| is_mine(local, *vu)) {
         local.plan_vus(u64::from(vu >= planned));
         local.reactor.spawn(closed::timed(Rc::clone(local), flow, vu));
     }

@@ -6,8 +6,12 @@
 
 use super::tempo::Pulse;
 use super::{Pass, Shared};
-use crate::plan::Plan;
+use crate::http::client::HttpClient;
+use crate::http::link::Speech;
+use crate::http::pool::Pool;
+use crate::plan::{FlowPlan, Op, Plan, Prepared};
 use crate::recorder::Recorder;
+use crate::scenario::protocol::{Connections, HttpVersion};
 use crate::segment::Segment;
 use crate::wire::lane::Lane;
 use crate::wire::route::Route;
@@ -33,7 +37,7 @@ pub(crate) enum Rest {
 
 /// What the tasks of one thread share.
 pub(crate) struct Local {
-    lane: Lane,
+    lane: Rc<Lane>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) pass: Pass,
     pub(crate) shared: Arc<Shared>,
@@ -48,6 +52,8 @@ pub(crate) struct Local {
     pub(crate) vus_max: Cell<u64>,
     /// Users of each flow that have been started, where they follow the clock.
     pub(crate) begun: RefCell<Vec<u32>>,
+    /// Who shares connections, by flow; empty when nobody does.
+    pools: Vec<Rc<Pool>>,
 }
 
 impl Local {
@@ -61,7 +67,8 @@ impl Local {
             segment: pass.segment.split(place as u64, threads as u64),
             begun: RefCell::new(vec![0; plan.flows.len()]),
             pulse: Pulse::default(),
-            lane: Lane::new(shared.epoch, route, recorder)?,
+            pools: pools(&plan),
+            lane: Rc::new(Lane::new(shared.epoch, route, recorder)?),
             plan,
             pass,
             shared,
@@ -108,10 +115,42 @@ impl Local {
         .await
     }
 
+    /// The HTTP client of a user of a flow.
+    pub(crate) fn client(&self, flow: usize) -> HttpClient {
+        let seat = self.pools.get(flow).map(|pool| pool.seat(Rc::clone(&self.lane)));
+        let once = self.plan.protocol.connections == Connections::None;
+        HttpClient::new(seat, once)
+    }
+
     /// Planned nanoseconds at which a flow's own time begins.
     pub(crate) fn flow_start(&self, flow: usize) -> u64 {
         self.plan.flows[flow].start_time.as_nanos() as u64
     }
+}
+
+/// Connections with one request at a time over HTTP/1.1 belong to their users.
+fn pools(plan: &Plan) -> Vec<Rc<Pool>> {
+    let secure = plan.address.tls;
+    let speech = match plan.protocol.http {
+        HttpVersion::Two => Speech::Streams,
+        HttpVersion::Auto if secure => Speech::Agreed,
+        HttpVersion::One | HttpVersion::Auto => Speech::Ordered,
+    };
+    let size = plan.protocol.in_flight as usize;
+    if speech == Speech::Ordered && size == 1 {
+        return Vec::new();
+    }
+    let pool = |(place, flow): (usize, &FlowPlan)| {
+        let requests = flow.ops.iter().filter_map(|op| match op {
+            Op::Http(http) => match &http.request {
+                Prepared::Static(bytes) => Some(bytes.as_slice()),
+                Prepared::Dynamic { .. } => None,
+            },
+            _ => None,
+        });
+        Pool::new(place, (size, speech, secure), requests)
+    };
+    plan.flows.iter().enumerate().map(pool).collect()
 }
 
 impl Deref for Local {

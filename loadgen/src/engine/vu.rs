@@ -67,7 +67,7 @@ impl Vu {
             watch: local.watch(flow),
             local: Rc::clone(local),
             flow,
-            http: HttpClient::default(),
+            http: local.client(flow),
             jar: None,
             sockets: program.sockets.iter().map(|_| None).collect(),
             scope,
@@ -133,7 +133,11 @@ impl Vu {
         let Err(failure) = result else { return };
         if matches!(
             failure,
-            Failure::Status(_) | Failure::TimedOut | Failure::NotReceived | Failure::Asked(_)
+            Failure::Status(_)
+                | Failure::TimedOut
+                | Failure::NotReceived
+                | Failure::Asked(_)
+                | Failure::StreamReset(_)
         ) {
             return;
         }

@@ -4,7 +4,10 @@
 //! In: a prepared request. Out: a [`Reply`] with its times. Checks, captures and counting are
 //! left to the virtual user.
 
+use super::pool::Seat;
 use super::reply::{BodyLength, Chunks, Head, parse_head};
+use crate::flight::Wish;
+use crate::http2::frame::code;
 use crate::plan::Heads;
 use crate::sample::Failure;
 use crate::wire::lane::Lane;
@@ -22,10 +25,18 @@ const HEAD_MAX: usize = 256 * 1024;
 /// Interim replies before the final one at most: a server that sends more never ends.
 const INTERIM_MAX: u32 = 32;
 
+/// How often a request is asked again that a server left undone when it said farewell in order: a
+/// server that says so to everyone has a failure to answer for.
+const ASKED_AGAIN_MAX: u32 = 4;
+
 /// The client of one virtual user.
 #[derive(Default)]
 pub(crate) struct HttpClient {
     wire: Option<Wire>,
+    /// A place on a connection that is shared, or that has streams.
+    seat: Option<Seat>,
+    /// Connections are used for one exchange.
+    once: bool,
     pub(crate) kept: Kept,
 }
 
@@ -92,18 +103,29 @@ impl HttpClient {
     /// Whether a connection is open.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.wire.is_some()
+        self.wire.is_some() || self.seat.as_ref().is_some_and(Seat::is_open)
     }
 
-    /// Opens a connection.
-    pub(crate) async fn open(&mut self, lane: &Lane, watch: &Watch) -> Result<(), Failure> {
+    /// A client with a connection of its own, or with a place on one.
+    pub(crate) fn new(seat: Option<Seat>, once: bool) -> Self {
+        Self { seat, once, ..Self::default() }
+    }
+
+    /// Opens a connection; false when it was somebody else who did.
+    pub(crate) async fn open(&mut self, lane: &Lane, watch: &Watch) -> Result<bool, Failure> {
+        if let Some(seat) = &self.seat {
+            return seat.open(watch.deadline(), watch).await;
+        }
         self.wire = Some(Wire::connect(lane, watch, DIAL).await?);
-        Ok(())
+        Ok(true)
     }
 
-    /// Closes the connection.
+    /// Closes the connection, unless others use it.
     pub(crate) fn close(&mut self) {
         self.wire = None;
+        if let Some(seat) = &self.seat {
+            seat.close();
+        }
     }
 
     /// One exchange on the open connection. Whatever fails, the connection is given up.
@@ -114,12 +136,47 @@ impl HttpClient {
         wanted: Wanted,
         (lane, watch): (&Lane, &Watch),
     ) -> Result<Reply, Failure> {
-        let Some(wire) = &mut self.wire else { return Err(Failure::Closed) };
+        let Some(wire) = &mut self.wire else {
+            return self.exchange_shared(request, wanted, watch).await;
+        };
         let result = exchange(wire, &mut self.kept, request, wanted, (lane, watch)).await;
-        if result.as_ref().map_or(true, |reply| reply.close) {
+        if result.as_ref().map_or(true, |reply| reply.close | self.once) {
             self.wire = None;
         }
         result
+    }
+
+    /// One exchange on a shared connection. What the peer left undone when it said farewell in
+    /// order is asked again on the next connection, as RFC 9113 (section 6.8) has it.
+    async fn exchange_shared(
+        &mut self,
+        request: &[u8],
+        wanted: Wanted,
+        watch: &Watch,
+    ) -> Result<Reply, Failure> {
+        let Some(seat) = &mut self.seat else { return Err(Failure::Closed) };
+        let wish = Wish { head: wanted.head, body: wanted.body, heads: wanted.heads };
+        let mut landed = seat.exchange(request, wish, &mut self.kept, watch).await;
+        for _ in 0..ASKED_AGAIN_MAX {
+            if !matches!(landed, Err(Failure::GoAway(code::NO_ERROR))) {
+                break;
+            }
+            seat.open(watch.deadline(), watch).await?;
+            landed = seat.exchange(request, wish, &mut self.kept, watch).await;
+        }
+        if self.once {
+            seat.close();
+        }
+        landed.map(|landed| Reply {
+            status: landed.status,
+            bytes: landed.bytes,
+            sent: None,
+            first: landed.first,
+            done: landed.done,
+            kept: landed.kept,
+            notable: landed.notable,
+            close: false,
+        })
     }
 }
 

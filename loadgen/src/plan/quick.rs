@@ -4,6 +4,7 @@
 
 use super::{Address, Plan};
 use crate::fault::{Fault, Faults};
+use crate::scenario::protocol::Protocol;
 use crate::scenario::transport::Transport;
 use crate::scenario::{
     Arrivals, BodyPiece, ConnectStep, Executor, Expectation, Flow, HttpStep, Inherited, Scenario,
@@ -25,8 +26,10 @@ const QUEUE: u32 = 10_000;
 pub struct Quick {
     /// `http://host:port/path` or `ws://host:port/path`, or the same with `https` or `wss`.
     pub url: String,
-    /// Connections, each with one exchange at a time.
+    /// Connections.
     pub connections: u32,
+    /// What is spoken on them, and how many exchanges each has at a time.
+    pub protocol: Protocol,
     /// How long.
     pub duration: Duration,
     /// So many requests instead of a duration.
@@ -52,6 +55,7 @@ impl Default for Quick {
         Self {
             url: String::new(),
             connections: 10,
+            protocol: Protocol::default(),
             duration: Duration::from_secs(10),
             requests: None,
             rate: None,
@@ -81,6 +85,9 @@ impl Plan {
         }
         if quick.connections == 0 {
             fault("connections", "0 connections do nothing (write `--connections 10`)".to_owned());
+        }
+        if let Some(what) = quick.protocol.contradiction() {
+            fault("in flight", what);
         }
         if http::Method::from_bytes(quick.method.as_bytes()).is_err() {
             fault("method", format!("`{}` is not an HTTP method (write `GET`)", quick.method));
@@ -140,14 +147,18 @@ fn scenario(quick: &Quick, body: &str) -> Scenario {
     Scenario {
         name: quick.url.clone(),
         seed: quick.seed,
-        target: Target { transport: quick.transport.clone(), ..Target::default() },
+        target: Target {
+            transport: quick.transport.clone(),
+            protocol: quick.protocol,
+            ..Target::default()
+        },
         flows: BTreeMap::from([("load".to_owned(), flow)]),
         ..Scenario::default()
     }
 }
 
 fn executor(quick: &Quick) -> Executor {
-    let vus = quick.connections;
+    let vus = quick.connections.saturating_mul(quick.protocol.in_flight);
     match (quick.rate, quick.requests) {
         (Some(rate), requests) => Executor::ConstantArrivalRate {
             rate,

@@ -6,7 +6,8 @@
 use super::reader::{Fields, Node, Reader};
 use super::step::{self, Around, Lists};
 use super::{
-    HeapSource, MemoryWatch, SCHEMA, SEED_DEFAULT, Scenario, Target, ThresholdText, flow, transport,
+    HeapSource, MemoryWatch, SCHEMA, SEED_DEFAULT, Scenario, Target, ThresholdText, flow, protocol,
+    transport,
 };
 use crate::fault::{Fault, Faults, did_you_mean};
 use crate::threshold;
@@ -139,6 +140,7 @@ fn target(fields: Fields<'_, '_>, file: &str) -> Target {
     target.command = fields.opt("command").and_then(|node| node.texts()).unwrap_or_default();
     target.own = fields.opt("own").and_then(|node| node.texts()).unwrap_or_default();
     target.pid = fields.opt("pid").and_then(|node| node.count(1));
+    target.protocol = protocol::read(&fields);
     if let Some(env) = fields.opt("env").and_then(|node| node.fields()) {
         for (name, node) in env.entries() {
             if let Some(value) = node.text() {

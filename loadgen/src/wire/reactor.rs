@@ -54,10 +54,12 @@ pub(crate) struct Reactor {
     current: Cell<usize>,
     breaths: Cell<u32>,
     woken: Arc<Mutex<Vec<usize>>>,
-    /// Tasks that gave way: woken by themselves, so without a lock.
+    /// Tasks that gave way, or were woken by others of this thread: so without a lock.
     gave_way: RefCell<Vec<usize>>,
     /// Those that have their turn now.
     turn: Cell<Vec<usize>>,
+    /// Those that want to be polled once all others have been.
+    late: RefCell<Vec<usize>>,
     moments: RefCell<BinaryHeap<Reverse<(u64, usize)>>>,
     /// The earliest of the moments.
     next: Cell<u64>,
@@ -128,6 +130,7 @@ impl Reactor {
             woken: Arc::default(),
             gave_way: RefCell::default(),
             turn: Cell::default(),
+            late: RefCell::default(),
             moments: RefCell::default(),
             next: Cell::new(NEVER),
             sources: RefCell::default(),
@@ -175,11 +178,13 @@ impl Reactor {
             }
             self.poll_due();
             self.poll_woken();
+            self.poll_late();
             if self.live.get() == 0 {
                 break;
             }
             // Whoever was woken meanwhile is not to wait for an event.
             let idle = self.gave_way.borrow().is_empty()
+                && self.late.borrow().is_empty()
                 && self.woken.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
             if idle {
                 self.arm(next_look.min(self.next.get()))?;
@@ -232,6 +237,39 @@ impl Reactor {
             self.poll(task);
         }
         self.turn.set(turn);
+    }
+
+    /// Polls the tasks that wanted to be late; those that join them meanwhile come next time.
+    fn poll_late(&self) {
+        if self.late.borrow().is_empty() {
+            return;
+        }
+        let mut turn = self.turn.take();
+        std::mem::swap(&mut turn, &mut *self.late.borrow_mut());
+        for task in turn.drain(..) {
+            self.poll(task);
+        }
+        self.turn.set(turn);
+    }
+
+    /// The task that is being polled.
+    #[inline]
+    pub(crate) fn current(&self) -> usize {
+        self.current.get()
+    }
+
+    /// Has a task of this thread polled soon. One that has ended meanwhile is passed over, or
+    /// whoever has its place is polled in vain.
+    #[inline]
+    pub(crate) fn rouse(&self, task: usize) {
+        self.gave_way.borrow_mut().push(task);
+    }
+
+    /// Has a task of this thread polled once all others have been that are woken: whoever sends
+    /// what several of them have to say, sends it at once.
+    #[inline]
+    pub(crate) fn rouse_late(&self, task: usize) {
+        self.late.borrow_mut().push(task);
     }
 
     /// Polls the tasks whose moment has come.

@@ -30,7 +30,8 @@ pub(super) fn start(local: &Rc<Local>, flow: usize, counted: Option<u64>) {
     };
     // A thread without a user of its own would drop what is due on it.
     let whole = local.pass.segment;
-    let threads = whole.share(u64::from(limits.max)).clamp(1, local.threads as u64);
+    let groups = limits.max.div_ceil(local.plan.protocol.in_flight);
+    let threads = whole.share(u64::from(groups)).clamp(1, local.threads as u64);
     if local.place as u64 >= threads {
         return;
     }
@@ -152,16 +153,22 @@ async fn open(
     (beats, segment): (Beats, Segment),
 ) {
     let mine = |total: u32| segment.share(u64::from(total)) as usize;
+    // Users that share a connection are on the same thread.
+    let in_flight = local.plan.protocol.in_flight;
+    let users = |total: u32| -> usize {
+        let groups = (0..total.div_ceil(in_flight)).filter(|group| segment.holds((*group).into()));
+        groups.map(|group| (total - group * in_flight).min(in_flight) as usize).sum()
+    };
     let pool = Rc::new(Pool {
         seats: RefCell::default(),
         free: RefCell::default(),
         waiting: RefCell::default(),
         over: Cell::new(false),
-        max: mine(limits.max).max(1),
+        max: users(limits.max).max(1),
         queue: mine(limits.queue),
         vus: u64::from(limits.pre_allocated.max(1)),
     });
-    for _ in 0..mine(limits.pre_allocated) {
+    for _ in 0..users(limits.pre_allocated) {
         add_user(&local, flow, &pool, None);
     }
     let draws = (local.plan.seed, flow, local.pass.input_round);

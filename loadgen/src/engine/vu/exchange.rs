@@ -61,9 +61,11 @@ impl Vu {
         self.watch.set(start + op.timeout.as_nanos() as u64);
         let opened = self.http.open(&self.local, &self.watch).await;
         let now = self.local.now();
-        self.local.record(op.slot, Trend::Connecting, now - start);
+        if opened != Ok(false) {
+            self.local.record(op.slot, Trend::Connecting, now - start);
+        }
         match opened {
-            Ok(()) => Ok(now),
+            Ok(_) => Ok(now),
             Err(failure) => self.failed(op.slot, failure, start).map(|()| now),
         }
     }
