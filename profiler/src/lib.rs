@@ -32,6 +32,8 @@ pub mod rules;
 mod ladder;
 pub mod verdict;
 
+pub mod v8;
+
 pub use profile::{Cell, Profile};
 pub use site::{Folded, FoldedCell, FoldedSite, SiteRules};
 pub use symbol::Symbolizer;

@@ -1,7 +1,8 @@
 //! `ebb diff A B`: two snapshots compared, site by site, with what sampling allows. In: two
-//! files. Out: a table, or one JSON document.
+//! files. Out: a table, or one JSON document. Two V8 heap snapshots are compared by class.
 //! A verdict over more than two, and fetching snapshots, is left to `leaks` and `dump`.
 
+use super::classes;
 use crate::failure::Failure;
 use crate::output::Output;
 use clap::Args;
@@ -38,6 +39,11 @@ impl Diff {
     ///
     /// When one of them cannot be read.
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
+        if classes::is_heap(&self.before) || classes::is_heap(&self.after) {
+            let text = classes::compare((&self.before, &self.after), self.limit, self.json)?;
+            output.result(&text)?;
+            return Ok(exit::FINE);
+        }
         let rules = SiteRules { own: self.own.clone(), ..SiteRules::default() };
         let reader = HeapReader::new(rules);
         let compared = diff(&read(&reader, &self.before)?, &read(&reader, &self.after)?);

@@ -2,6 +2,7 @@
 //! work. In: arguments as typed. Out: an exit code, or the failure that kept it from being told.
 //! What is worth more than a few lines lives in the crate that it belongs to.
 
+mod classes;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod dump;

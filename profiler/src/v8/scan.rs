@@ -1,0 +1,321 @@
+//! A scanner for JSON too large to hold: one pass over a reader, nothing kept but a window.
+//!
+//! In: a reader, and what its caller expects next. Out: numbers, strings, and an error with the
+//! place in the file where the text is something else. No recursion: what is skipped is counted
+//! by depth. The meaning of keys is left to the caller.
+//!
+//! Source: RFC 8259; of numbers only those that V8 writes into snapshots, whole ones.
+
+use std::fmt;
+use std::io::Read;
+
+/// Bytes read at once: enough that a read costs nothing, few enough for a core's cache.
+const WINDOW: usize = 256 * 1024;
+
+/// Bytes of one string: V8's own limit is 512 MiB; snapshots cut theirs at 1,024 characters.
+const STRING_MAX: usize = 16 << 20;
+
+/// Nesting of what is skipped. Snapshots nest as deep as a call tree.
+const DEPTH_MAX: usize = 100_000;
+
+/// What is wrong with a text, and where.
+#[derive(Debug)]
+pub(super) struct ScanError {
+    /// Bytes before it.
+    pub(super) at: u64,
+    /// What is wrong.
+    pub(super) reason: String,
+}
+
+impl fmt::Display for ScanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "byte {}: {}", self.at, self.reason)
+    }
+}
+
+type Scan<T> = Result<T, ScanError>;
+
+/// The text as far as it has been looked at.
+pub(super) struct Scanner<R> {
+    reader: R,
+    window: Vec<u8>,
+    place: usize,
+    end: usize,
+    /// Bytes before the window.
+    before: u64,
+}
+
+impl<R: Read> Scanner<R> {
+    /// A scanner at the begin of a text.
+    pub(super) fn new(reader: R) -> Self {
+        Self { reader, window: vec![0; WINDOW], place: 0, end: 0, before: 0 }
+    }
+
+    /// An error at this place.
+    pub(super) fn error(&self, reason: impl Into<String>) -> ScanError {
+        ScanError { at: self.before + self.place as u64, reason: reason.into() }
+    }
+
+    /// Reads the next window; false at the end of the text.
+    #[cold]
+    fn refill(&mut self) -> Scan<bool> {
+        self.before += self.end as u64;
+        (self.place, self.end) = (0, 0);
+        loop {
+            match self.reader.read(&mut self.window) {
+                Ok(read) => {
+                    self.end = read;
+                    return Ok(read > 0);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error(format!("it cannot be read: {error}"))),
+            }
+        }
+    }
+
+    /// The next byte, which stays.
+    #[inline]
+    fn peek(&mut self) -> Scan<u8> {
+        if self.place == self.end && !self.refill()? {
+            return Err(self.error("the file ends here: it was cut off while it was written"));
+        }
+        Ok(self.window[self.place])
+    }
+
+    #[inline]
+    fn next(&mut self) -> Scan<u8> {
+        let byte = self.peek()?;
+        self.place += 1;
+        Ok(byte)
+    }
+
+    /// The next byte that is no white space, which stays.
+    #[inline]
+    pub(super) fn look(&mut self) -> Scan<u8> {
+        loop {
+            let byte = self.peek()?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Ok(byte);
+            }
+            self.place += 1;
+        }
+    }
+
+    /// Takes a byte that must come next.
+    ///
+    /// # Errors
+    /// When another one comes.
+    pub(super) fn expect(&mut self, wanted: u8) -> Scan<()> {
+        let byte = self.look()?;
+        if byte != wanted {
+            let (wanted, found) = (char::from(wanted), char::from(byte).escape_default());
+            return Err(self.error(format!("`{wanted}` was expected and `{found}` is there")));
+        }
+        self.place += 1;
+        Ok(())
+    }
+
+    /// Takes a byte if it comes next.
+    ///
+    /// # Errors
+    /// At the end of the text.
+    pub(super) fn accept(&mut self, wanted: u8) -> Scan<bool> {
+        let found = self.look()? == wanted;
+        self.place += usize::from(found);
+        Ok(found)
+    }
+
+    /// Calls `take` with each number of an array of whole numbers.
+    ///
+    /// # Errors
+    /// Where the text is no such array, and what `take` refuses.
+    pub(super) fn numbers(&mut self, mut take: impl FnMut(u64) -> Result<(), String>) -> Scan<()> {
+        self.expect(b'[')?;
+        if self.accept(b']')? {
+            return Ok(());
+        }
+        loop {
+            let number = self.number()?;
+            take(number).map_err(|reason| self.error(reason))?;
+            // The common case: a comma at once.
+            match self.peek()? {
+                b',' => self.place += 1,
+                _ if self.accept(b',')? => {}
+                _ => return self.expect(b']'),
+            }
+        }
+    }
+
+    /// A whole number that is not negative.
+    ///
+    /// # Errors
+    /// When there is none, or one beyond 64 bits.
+    #[inline]
+    pub(super) fn number(&mut self) -> Scan<u64> {
+        let mut value = u64::from(self.look()?.wrapping_sub(b'0'));
+        if value > 9 {
+            return Err(self.error("a whole number was expected"));
+        }
+        self.place += 1;
+        loop {
+            let digit = match self.window[self.place..self.end].first() {
+                Some(byte) => byte.wrapping_sub(b'0'),
+                None => self.peek()?.wrapping_sub(b'0'),
+            };
+            if digit > 9 {
+                return Ok(value);
+            }
+            self.place += 1;
+            value = value
+                .checked_mul(10)
+                .and_then(|value| value.checked_add(u64::from(digit)))
+                .ok_or_else(|| self.error("a number has more than 64 bits"))?;
+        }
+    }
+
+    /// Appends a string to `out`, escapes resolved. Half a pair of surrogates becomes U+FFFD.
+    ///
+    /// # Errors
+    /// When there is none, or it has no end or an unknown escape.
+    pub(super) fn string(&mut self, out: &mut Vec<u8>) -> Scan<()> {
+        self.expect(b'"')?;
+        let begin = out.len();
+        loop {
+            self.peek()?;
+            let rest = &self.window[self.place..self.end];
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+            let plain = plain.unwrap_or(rest.len());
+            out.extend_from_slice(&rest[..plain]);
+            self.place += plain;
+            if out.len() - begin > STRING_MAX {
+                return Err(self.error(format!("a string has more than {STRING_MAX} bytes")));
+            }
+            if plain == rest.len() {
+                continue;
+            }
+            if self.next()? == b'"' {
+                return Ok(());
+            }
+            self.escape(out)?;
+        }
+    }
+
+    fn escape(&mut self, out: &mut Vec<u8>) -> Scan<()> {
+        let byte = match self.next()? {
+            byte @ (b'"' | b'\\' | b'/') => byte,
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let letter = self.unicode()?;
+                out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                return Ok(());
+            }
+            _ => return Err(self.error("an unknown escape in a string")),
+        };
+        out.push(byte);
+        Ok(())
+    }
+
+    fn unicode(&mut self) -> Scan<char> {
+        let first = self.four_digits()?;
+        if !(0xD800..0xDC00).contains(&first) || self.peek()? != b'\\' {
+            return Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        self.place += 1;
+        if self.next()? != b'u' {
+            return Err(self.error("half a surrogate pair is followed by another escape"));
+        }
+        let second = self.four_digits()?;
+        let low = second.wrapping_sub(0xDC00);
+        let joined = (low < 0x400).then(|| 0x1_0000 + ((first - 0xD800) << 10) + low);
+        Ok(joined.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    fn four_digits(&mut self) -> Scan<u32> {
+        let mut value = 0;
+        for _ in 0..4 {
+            let digit = char::from(self.next()?).to_digit(16);
+            let digit = digit.ok_or_else(|| self.error("four hexadecimal digits were expected"))?;
+            value = value * 16 + digit;
+        }
+        Ok(value)
+    }
+
+    /// Copies one value as it stands, for values that are small and looked at as a whole.
+    ///
+    /// # Errors
+    /// At the end of the text, or when it has more than `limit` bytes.
+    pub(super) fn copy(&mut self, out: &mut Vec<u8>, limit: usize) -> Scan<()> {
+        let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+        self.look()?;
+        loop {
+            let byte = self.next()?;
+            out.push(byte);
+            if out.len() > limit {
+                return Err(self.error(format!("a value has more than {limit} bytes")));
+            }
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = quoted,
+                b'"' => quoted = !quoted,
+                b'[' | b'{' if !quoted => depth += 1,
+                b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth == 0 && !quoted {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Passes over one value, whatever it is.
+    ///
+    /// # Errors
+    /// At the end of the text, or when it is nested too deep.
+    pub(super) fn skip(&mut self) -> Scan<()> {
+        let mut depth = 0_usize;
+        let mut ignored = Vec::new();
+        loop {
+            match self.look()? {
+                b'"' => {
+                    ignored.clear();
+                    self.string(&mut ignored)?;
+                }
+                b'[' | b'{' => {
+                    self.place += 1;
+                    depth += 1;
+                    if depth > DEPTH_MAX {
+                        return Err(self.error(format!("nested more than {DEPTH_MAX} deep")));
+                    }
+                }
+                b']' | b'}' if depth > 0 => {
+                    self.place += 1;
+                    depth -= 1;
+                }
+                b',' | b':' if depth > 0 => {
+                    self.place += 1;
+                    continue;
+                }
+                b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => self.word()?,
+                other => {
+                    let found = char::from(other).escape_default();
+                    return Err(self.error(format!("a value was expected and `{found}` is there")));
+                }
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Passes over a number, `true`, `false` or `null`.
+    fn word(&mut self) -> Scan<()> {
+        while matches!(self.peek()?, b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') {
+            self.place += 1;
+        }
+        Ok(())
+    }
+}
