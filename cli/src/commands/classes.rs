@@ -99,11 +99,8 @@ fn as_json(changes: &[Change]) -> String {
 }
 
 fn row_json(change: &Change) -> serde_json::Value {
-    let ways: Vec<Vec<String>> = change
-        .held_by
-        .iter()
-        .map(|way| way.iter().map(ToString::to_string).collect())
-        .collect();
+    let ways: Vec<Vec<String>> =
+        change.held_by.iter().map(|way| way.iter().map(ToString::to_string).collect()).collect();
     serde_json::json!({
         "class": change.name,
         "new": change.new,

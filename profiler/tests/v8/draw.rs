@@ -1,4 +1,7 @@
 //! Snapshots as text from a few nodes and edges, in V8's layout.
+//!
+//! In: a drawing. Out: JSON whose fields stand in another order than V8's, so that a reader that
+//! knows them by heart fails. What a heap amounts to is left to the tests.
 
 /// A heap to be written down: nodes by place, the first one the root.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,7 @@
 //! Dominators against brute force: a node dominates another when without it no way from the root
 //! is left.
+//!
+//! In: random graphs of a seed. Out: dead or alive, for each node of each.
 
 use super::draw::Drawing;
 use ebbtide_profiler::v8::dominators::NONE;

@@ -1,4 +1,7 @@
 //! The reader: whatever the cut of the windows, whatever is broken.
+//!
+//! In: a small drawing, whole and maimed. Out: its classes and ways, or an error with its place.
+//! Size and speed are left to the example `heap`.
 
 use super::draw::Drawing;
 use ebbtide_profiler::v8::{Classes, Dominators, Heap, Paths};

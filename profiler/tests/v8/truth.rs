@@ -1,4 +1,7 @@
 //! Snapshots of the real Node: what leaks is counted to the instance, and its holder named.
+//!
+//! In: a program that knows what it keeps. Out: the same numbers from its two snapshots. Node is
+//! found on the PATH; a machine without it fails.
 
 use ebbtide_profiler::v8::{Classes, Dominators, Heap, compare};
 use std::fs::File;

@@ -49,7 +49,8 @@ pub(super) fn section(settings: &Settings, comparisons: &[Comparison]) -> Result
     write!(
         text,
         "## HTTP/1.1: `ebb load` beside its peers\n\n\
-         Written by `cargo xtask bench load`. A trivial target (one thread, one fixed reply of 14 bytes, HTTP/1.1 keep-alive) on one \
+         Written by `cargo xtask bench load`. A trivial target (one thread, one fixed reply of \
+         14 bytes, HTTP/1.1 keep-alive) on one \
          core, the generator on another, 64 connections, no pipelining, {} s a run. `ebb` records \
          as it always does. {} pairs for each peer after one that is thrown away, the order within \
          a pair drawn by a coin (seed {}). CPU is user and system time of the generator's process, \
