@@ -308,6 +308,8 @@ impl Step {
 pub enum Verb {
     /// An HTTP exchange.
     Http(Box<HttpStep>),
+    /// HTTP exchanges side by side.
+    Parallel(Vec<Step>),
     /// Opens a WebSocket, unless the user's socket of that name is open.
     Connect(Box<ConnectStep>),
     /// Sends a WebSocket message, and may wait for one.

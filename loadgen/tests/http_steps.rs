@@ -454,3 +454,161 @@ async fn coded_bodies_are_decoded_for_those_who_look() {
     let totals = drive(&web.base, "", "{ get = \"/\", check = { body = \"plain\" } }", 1).await;
     assert_eq!(failed_checks(&totals), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn steps_side_by_side_share_six_connections_and_are_all_seen() {
+    use std::sync::{Condvar, Mutex};
+    // The first six replies wait for each other: one after the other they would wait for ever.
+    let gate = Arc::new((Mutex::new(0_u32), Condvar::new()));
+    let web = Web::start(move |request| {
+        if request.path.starts_with("/gate") {
+            let mut waiting = gate.0.lock().unwrap();
+            *waiting += 1;
+            gate.1.notify_all();
+            while *waiting < 6 {
+                waiting = gate.1.wait(waiting).unwrap();
+            }
+        }
+        match request.path.as_str() {
+            "/go" => plain("302 Found", "Set-Cookie: sid=1; Path=/\r\nLocation: /gone\r\n", ""),
+            "/bad" => Reply::Last(b"nonsense\r\n\r\n".to_vec()),
+            path => plain("200 OK", "", format!("{{\"path\":\"{path}\"}}")),
+        }
+    });
+    let mut steps: Vec<String> = (0..9)
+        .map(|n| {
+            format!(
+                "{{ get = \"/gate/{n}?${{iteration}}\", name = \"g{n}\", capture = {{ c{n} = \
+                 \"/path\" }}, check = {{ status = 200 }} }}"
+            )
+        })
+        .collect();
+    steps.push("{ get = \"/go\", name = \"go\", check = { body = \"/gone\" } }".to_owned());
+    let text = format!(
+        "{{ parallel = [ {} ] }}, {{ post = \"/end\", text = \"${{c0}} ${{c8}}\" }}",
+        steps.join(",\n")
+    );
+    let totals = drive(&web.base, "", &text, 3).await;
+    let so_far = totals.so_far();
+    assert_eq!(so_far.errors, BTreeMap::new());
+    assert_eq!(failed_checks(&totals), Vec::<String>::new());
+    assert_eq!(count(&totals, "http_reqs"), 3.0 * 12.0);
+    assert_eq!(totals.operations()["g8"], 3);
+    assert_eq!(totals.operations()["go"], 6);
+    assert_eq!(count(&totals, "http_req_connecting"), 6.0);
+    let requests = web.requests();
+    let connections: std::collections::BTreeSet<_> =
+        requests.iter().map(|request| request.connection).collect();
+    assert_eq!(connections.len(), 6);
+    let ends: Vec<_> = requests.iter().filter(|it| it.path == "/end").collect();
+    assert_eq!(ends[2].text(), "/gate/0?2 /gate/8?2");
+    assert_eq!(ends[2].header("cookie"), Some("sid=1"));
+
+    // One that fails leaves the others whole, and ends the iteration.
+    let text = "{ parallel = [ { get = \"/a\" }, { get = \"/bad\" }, { get = \"/b\" } ] }, { get \
+                = \"/never\" }";
+    let totals = drive(&web.base, "", text, 1).await;
+    assert_eq!(totals.so_far().errors, BTreeMap::from([("not a valid reply".to_owned(), 1)]));
+    assert_eq!(count(&totals, "http_reqs"), 3.0);
+    assert!(web.requests().iter().all(|request| request.path != "/never"));
+}
+
+#[test]
+fn bad_http_steps_say_what_is_wrong_and_how_to_mend_it() {
+    let table = [
+        (
+            "{ request = { method = \"A B\", url = \"/\" } }",
+            "steps[0].request.method`: `A B` is not an HTTP method (write `PURGE`)",
+        ),
+        (
+            "{ request = { method = \"PURGE\" } }",
+            "steps[0].request`: `url` is missing (write `url = \"/\"`)",
+        ),
+        (
+            "{ parallel = [{ get = \"/\" }, { think = \"1s\" }] }",
+            "steps[0].parallel[1]`: only HTTP steps can be side by side (put it before or after \
+             `parallel`)",
+        ),
+        (
+            "{ parallel = [{ get = \"/\", capture = { a = \"/a\" } }, { get = \"/${a}\" }] }",
+            "`${a}` is read before any step sets it",
+        ),
+        ("{ parallel = [] }", "`parallel` takes 1 to 256 steps (make it several)"),
+        (
+            "{ get = \"/\", auth = { basic = { user = \"a\" }, bearer = \"b\" } }",
+            "steps[0].auth`: `auth` has either `basic` or `bearer` (write `{ bearer = \"${token}\" \
+             }`)",
+        ),
+        (
+            "{ get = \"/\", auth = { basic = { password = \"a\" } } }",
+            "`user` is missing (write `user = \"ann\"`)",
+        ),
+        (
+            "{ get = \"/\", cookies = { a = \"b;c\" } }",
+            "cookie `a` has a `;`, a `,` or a line break (encode it)",
+        ),
+        (
+            "{ get = \"/\", compression = \"gzip, br\" }",
+            "coding `br` cannot be read (known: `gzip`, `deflate`, `identity`)",
+        ),
+        ("{ get = \"/\", redirects = 101 }", "`101` is not between 0 and 100"),
+        (
+            "{ post = \"/\", file = \"${vu}.png\" }",
+            "a file's name cannot depend on variables (write one step for each file)",
+        ),
+        (
+            "{ post = \"/\", multipart = { a = { type = \"x/y\" } } }",
+            "multipart.a`: a part has either `file` or `text` (write `{ file = \"a.png\" }`)",
+        ),
+        (
+            "{ get = \"/\", capture = { a = { } } }",
+            "capture.a`: the capture has no source (known: `json`, `jsonpath`, `regex`, `header`, \
+             `cookie`, `status`, `body`; write `{ token = \"/access\" }` or `{ etag = { header = \
+             \"etag\" } }`)",
+        ),
+        (
+            "{ get = \"/\", capture = { a = { header = \"b\", cookie = \"c\" } } }",
+            "the capture has several sources: `header`, `cookie` (keep one)",
+        ),
+        (
+            "{ get = \"/\", capture = { a = { regex = '(b' } } }",
+            "`(b` is not a regular expression: unclosed group (write `\\(` for a bracket)",
+        ),
+        (
+            "{ get = \"/\", capture = { a = { regex = '(b)', group = \"c\" } } }",
+            "there is no group `c` (write `(?<c>...)`)",
+        ),
+        (
+            "{ get = \"/\", capture = { a = { regex = '(b)', group = 2 } } }",
+            "`2` is not between 0 and 1",
+        ),
+        (
+            "{ get = \"/\", capture = { a = { regex = '(\\w{1000}){1000}' } } }",
+            "compiles to more than 1048576 bytes (repeat less in it)",
+        ),
+        (
+            "{ get = \"/\", capture = { a = \"$.b[\" } }",
+            "`$.b[` is not a JSONPath: an index is missing (write `$.items[0].id` or `$..id`)",
+        ),
+        (
+            "{ get = \"/\", check = { json = { a = { abov = 1 } } } }",
+            "check.json.a`: unknown key `abov` (did you mean `above`?)",
+        ),
+        (
+            "{ get = \"/\", check = { statsu = 200 } }",
+            "check`: unknown key `statsu` (did you mean `status`?)",
+        ),
+        (
+            "{ get = \"/\", check = { body = { length = {} } } }",
+            "`length` has no bound (write `length = 5` or `{ at_least = 1 }`)",
+        ),
+    ];
+    for (step, expected) in table {
+        let text = format!(
+            "[target]\nbase = \"http://a\"\n[flow.a]\nexecutor = \"constant-vus\"\nvus = \
+             1\nduration = \"1s\"\nsteps = [\n{step}\n]\n"
+        );
+        let found = Scenario::parse(&text, "x.toml").map(|_| step).unwrap_err().to_string();
+        assert!(found.contains(expected) && found.contains("x.toml:8: "), "{step}:\n{found}");
+    }
+}

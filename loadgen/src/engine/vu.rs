@@ -7,6 +7,7 @@ mod control;
 mod exchange;
 mod follow;
 mod look;
+mod parallel;
 mod talk;
 
 use super::local::Local;
@@ -41,6 +42,8 @@ pub(crate) struct Vu {
     plan: Arc<Plan>,
     flow: usize,
     http: HttpClient,
+    /// Connections besides it, for what is done side by side.
+    mates: Vec<parallel::Mate>,
     jar: follow::OwnJar,
     sockets: Vec<Option<Socket>>,
     scope: Scope,
@@ -68,6 +71,7 @@ impl Vu {
             local: Rc::clone(local),
             flow,
             http: local.client(flow),
+            mates: Vec::new(),
             jar: None,
             sockets: program.sockets.iter().map(|_| None).collect(),
             scope,
@@ -156,6 +160,8 @@ impl Vu {
             place += 1;
             match op {
                 Op::Http(http) => self.exchange(http).await?,
+                // Boxed, so that users that take no such step are none the larger.
+                Op::Parallel(ops) => Box::pin(self.parallel(ops)).await?,
                 Op::Connect(connect) => self.connect(connect).await?,
                 Op::Send(send) => self.send(send).await?,
                 Op::Await(wait) => self.receive(wait).await?,
@@ -249,6 +255,15 @@ impl Vu {
     /// Counts an exchange that failed, with its latency, and passes the failure on.
     fn failed(&mut self, slot: usize, failure: Failure, start: u64) -> Result<(), Failure> {
         let now = self.local.now();
+        self.failed_at(slot, failure, (start, now))
+    }
+
+    fn failed_at(
+        &mut self,
+        slot: usize,
+        failure: Failure,
+        (start, now): (u64, u64),
+    ) -> Result<(), Failure> {
         let intended = self.intended.take();
         if !failure.is_cut() {
             self.local.note(|recorder| {
@@ -295,6 +310,7 @@ impl Vu {
             }
         }
         self.http.close();
+        self.mates.clear();
         self.local.vus.set(self.local.vus.get().saturating_sub(1));
     }
 }

@@ -151,6 +151,7 @@ impl Compiler<'_, '_> {
     fn step(&mut self, step: &Step, times: f64, depth: usize) {
         let op = match &step.verb {
             Verb::Http(http) => self.http_op(step, http, times),
+            Verb::Parallel(steps) => self.parallel_op(steps, times),
             Verb::Connect(connect) => self.connect_op(step, connect, times),
             Verb::Send(send) => self.send_op(step, send, times),
             Verb::Await(wait) => self.await_op(step, wait),

@@ -17,6 +17,8 @@ use std::time::Duration;
 pub enum Op {
     /// An HTTP exchange.
     Http(Box<HttpOp>),
+    /// HTTP exchanges side by side.
+    Parallel(Vec<HttpOp>),
     /// Opens a WebSocket.
     Connect(Box<ConnectOp>),
     /// Sends a WebSocket message.

@@ -135,6 +135,12 @@ impl Verb {
         }
         match self {
             Self::Repeat { steps, .. } => one(steps),
+            // Each by itself: none of them sees what another captures.
+            Self::Parallel(steps) => steps
+                .iter()
+                .enumerate()
+                .map(|(index, step)| (format!(".parallel[{index}]"), std::slice::from_ref(step)))
+                .collect(),
             Self::Control(control) => match control {
                 Control::While { steps, .. } | Control::Group { steps, .. } => one(steps),
                 Control::Use { list, steps } => vec![(format!(".{list}"), steps)],
@@ -154,9 +160,10 @@ impl Verb {
         }
     }
 
-    /// Whether at most one of the lists inside is taken.
+    /// Whether the lists inside know nothing of each other: at most one is taken, or all at once.
     pub(crate) fn is_choice(&self) -> bool {
-        matches!(self, Self::Control(Control::If { .. } | Control::OneOf(_)))
+        let choice = matches!(self, Self::Control(Control::If { .. } | Control::OneOf(_)));
+        choice || matches!(self, Self::Parallel(_))
     }
 
     /// Names of the variables that the step gives values.

@@ -22,14 +22,14 @@ use std::time::Duration;
 /// Time limit of an exchange that names none: k6's is a minute, autocannon's ten seconds.
 pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 24] = [
     "get", "post", "put", "patch", "delete", "head", "options", "connect", "send", "await",
     "listen", "ping", "close", "think", "repeat", "one_of", "if", "group", "set", "fail", "stop",
-    "use", "request",
+    "use", "request", "parallel",
 ];
 
 /// Verbs of the form that this version does not know yet.
-const VERBS_LATER: [&str; 5] = ["sio_connect", "emit", "await_event", "sio_close", "parallel"];
+const VERBS_LATER: [&str; 4] = ["sio_connect", "emit", "await_event", "sio_close"];
 
 /// Lists of steps that flows may use, by name.
 pub(crate) type Lists<'a, 't> = BTreeMap<&'a str, Node<'a, 't>>;
@@ -114,6 +114,7 @@ fn read(node: &Node<'_, '_>, around: &Around<'_, '_, '_>) -> Option<Step> {
         "fail" => control::fail(&fields),
         "stop" => control::stop(&fields),
         "use" => control::use_list(&fields, around),
+        "parallel" => http::parallel(&fields, around),
         method => http::http(&fields, method),
     };
     fields.finish();

@@ -140,6 +140,7 @@ pub(crate) fn socket_of(verb: &Verb) -> Option<Option<&String>> {
             Some(on.as_ref())
         }
         Verb::Http(_)
+        | Verb::Parallel(_)
         | Verb::Connect(_)
         | Verb::Think(_)
         | Verb::Repeat { .. }

@@ -43,7 +43,9 @@ impl Vu {
             Ok(reply) => {
                 self.answered(op, &reply, (start, length));
                 if reply.notable {
-                    let (reply, start) = Box::pin(self.follow(op, reply, start)).await?;
+                    let request = self.last_request(op);
+                    let followed = self.follow(op, request, (reply, start));
+                    let (reply, start) = Box::pin(followed).await?;
                     self.look_at(op, &reply, start);
                 } else if op.checks.is_empty() && op.captures.is_empty() {
                     self.known = Some(reply.done);

@@ -63,19 +63,24 @@ impl Vu {
         }
     }
 
+    /// The request that was sent last for an instruction, without the jar's cookies.
+    #[cold]
+    pub(super) fn last_request(&self, op: &HttpOp) -> Vec<u8> {
+        match &op.request {
+            Prepared::Static(bytes) => bytes.clone(),
+            Prepared::Dynamic { .. } => self.scratch.clone(),
+        }
+    }
+
     /// Keeps the cookies of a reply, and follows it where it leads. Gives the last reply of the
     /// chain, and when its request went out.
     #[cold]
     pub(super) async fn follow(
         &mut self,
         op: &HttpOp,
-        mut reply: Reply,
-        mut start: u64,
+        mut request: Vec<u8>,
+        (mut reply, mut start): (Reply, u64),
     ) -> Result<(Reply, u64), Failure> {
-        let mut request = match &op.request {
-            Prepared::Static(bytes) => bytes.clone(),
-            Prepared::Dynamic { .. } => self.scratch.clone(),
-        };
         let mut left = op.redirects;
         while reply.notable {
             self.take_cookies(&request);

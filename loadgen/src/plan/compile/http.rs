@@ -6,7 +6,7 @@ use super::{Compiler, split_credentials};
 use crate::check::{Capture, Predicate, Source};
 use crate::plan::{BodyOp, CaptureOp, CheckName, Heads, HttpOp, Op, Prepared, SlotKind};
 use crate::scenario::step::{TIMEOUT_DEFAULT, encoded};
-use crate::scenario::{BodyPiece, HttpStep, Inherited, Step};
+use crate::scenario::{BodyPiece, HttpStep, Inherited, Step, Verb};
 use crate::template::Template;
 use std::sync::Arc;
 
@@ -19,6 +19,19 @@ impl Compiler<'_, '_> {
         let slot = self.slot(SlotKind::Http, name, &step.tags);
         self.count(slot, times);
         Op::Http(Box::new(self.http(http, slot, step.line)))
+    }
+
+    /// Exchanges side by side, which the reader has seen to be HTTP.
+    pub(super) fn parallel_op(&mut self, steps: &[Step], times: f64) -> Op {
+        let mut ops = Vec::new();
+        for step in steps {
+            if let Verb::Http(http) = &step.verb
+                && let Op::Http(op) = self.http_op(step, http, times)
+            {
+                ops.push(*op);
+            }
+        }
+        Op::Parallel(ops)
     }
 
     /// Request line and headers, each with its line end.

@@ -9,7 +9,7 @@ use super::super::{Auth, HttpStep, Inherited, Template, Verb};
 use super::body::body;
 use super::capture::captures;
 use super::check::checks;
-use super::timeout;
+use super::{Around, timeout};
 use crate::template::Escape;
 
 /// Verbs that are HTTP methods; `request` takes any other.
@@ -17,6 +17,9 @@ const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "op
 
 /// Redirects followed at most, whatever is asked for: more is a circle.
 const REDIRECTS_MAX: u64 = 100;
+
+/// Exchanges side by side at most: their replies are held until all are there.
+const PARALLEL_MAX: usize = 256;
 
 /// Codings that can be offered, since their bodies can be read.
 const CODINGS: [&str; 3] = ["gzip", "deflate", "identity"];
@@ -82,6 +85,25 @@ fn request(fields: &Fields<'_, '_>) -> Option<(String, Option<Template>)> {
     }
     // Methods are case-sensitive (RFC 9110, section 9.1), so this one stays as it is.
     Some((method.to_owned(), target))
+}
+
+/// `parallel = [{ get = "/a" }, { get = "/b" }]`: HTTP steps alone.
+pub(super) fn parallel(fields: &Fields<'_, '_>, around: &Around<'_, '_, '_>) -> Option<Verb> {
+    let node = fields.opt("parallel")?;
+    let items = node.items()?;
+    if items.is_empty() || items.len() > PARALLEL_MAX {
+        node.fault(format!("`parallel` takes 1 to {PARALLEL_MAX} steps (make it several)"));
+    }
+    let mut steps = Vec::new();
+    for item in &items {
+        let Some(step) = super::read(item, around) else { continue };
+        if matches!(step.verb, Verb::Http(_)) {
+            steps.push(step);
+        } else {
+            item.fault("only HTTP steps can be side by side (put it before or after `parallel`)");
+        }
+    }
+    Some(Verb::Parallel(steps))
 }
 
 /// A path, or a URL.
