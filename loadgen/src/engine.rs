@@ -9,10 +9,12 @@ mod tempo;
 mod thread;
 mod vu;
 
+use crate::fanout::Reunion;
 use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::segment::Segment;
 use crate::totals::{Slice, Totals};
+use crate::wire::lane::monotonic;
 use crate::wire::route::Route;
 pub use crate::wire::route::RouteError;
 pub use crate::wire::tls::TlsError;
@@ -80,6 +82,9 @@ pub enum EngineError {
 pub(crate) struct Shared {
     /// When the engine began.
     pub(crate) epoch: Instant,
+    /// What the machine's monotonic clock said then, nanoseconds: one number for all threads, so
+    /// that they know a message by when it was sent.
+    pub(crate) clock_base: u64,
     /// Iterations taken of each flow's common count.
     pub(crate) taken: Vec<AtomicU64>,
     /// What tells this engine's stamps from another's.
@@ -99,6 +104,7 @@ impl Shared {
         let engine = ENGINES.fetch_add(1, Ordering::Relaxed);
         Self {
             epoch: Instant::now(),
+            clock_base: monotonic(),
             taken: plan.flows.iter().map(|_| AtomicU64::new(0)).collect(),
             token: std::process::id().rotate_left(12) ^ engine,
             open_model: plan.is_open_model(),
@@ -206,12 +212,15 @@ pub struct Engine {
     /// Threads that have not ended.
     live: Vec<bool>,
     totals: Totals,
+    reunion: Reunion,
     histograms: IntervalHistograms,
     /// Since when no answer has come while connections failed.
     silent: Duration,
     /// Users of each thread.
     vus: Vec<u64>,
     vus_max: Vec<u64>,
+    /// End of the warm-up, nanoseconds since the engine began.
+    warm: u64,
     planned: Option<Duration>,
     counted: bool,
 }
@@ -245,6 +254,7 @@ impl Engine {
                 thread::run(share, route, (place, threads), sender);
             })?;
         }
+        let warm = pass.warmup.as_nanos() as u64;
         let planned = if pass.iterations.is_some() { None } else { plan.duration() };
         Ok(Self {
             totals: Totals::new(&plan, threads),
@@ -252,6 +262,8 @@ impl Engine {
             shared,
             reports,
             live: vec![true; threads],
+            reunion: Reunion::new(threads),
+            warm,
             histograms: IntervalHistograms::default(),
             silent: Duration::ZERO,
             vus: vec![0; threads],
@@ -285,7 +297,15 @@ impl Engine {
                 self.totals.add(report.thread, &report.recorder, (report.length, report.cpu));
             }
             slice.add(report.thread, &report.recorder, (report.length, report.cpu));
+            self.reunion.add(report.thread, &report.spreads.0, report.spreads.1);
             self.shared.hand_back(report.recorder);
+        }
+        for spread in self.reunion.finished() {
+            let Some(length) = spread.length() else { continue };
+            slice.spread(spread.slot as usize, length);
+            if spread.sent >= self.warm {
+                self.totals.spread(spread.slot as usize, length);
+            }
         }
         let vus: u64 = self.vus.iter().sum();
         self.totals.set_vus(vus, self.vus_max.iter().sum());

@@ -6,6 +6,7 @@
 //! [`totals`], [`threshold`]s judge those, and [`hlog`] writes them down. Reports, files and the
 //! memory of the target are left to others.
 
+pub mod base64;
 pub mod check;
 pub mod cookie;
 pub mod fault;
@@ -20,6 +21,8 @@ pub mod segment;
 
 pub mod schedule;
 
+pub mod disconnect;
+pub mod fanout;
 pub mod sample;
 pub mod stamp;
 

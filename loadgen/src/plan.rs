@@ -17,6 +17,7 @@ pub use quick::Quick;
 
 use crate::fault::{Fault, Faults};
 use crate::scenario::protocol::Protocol;
+use crate::scenario::realtime::Reconnect;
 use crate::scenario::transport::Transport;
 use crate::scenario::{Executor, Scenario, ThresholdText};
 use serde::Serialize;
@@ -47,6 +48,8 @@ pub struct Plan {
     pub slots: Vec<Slot>,
     /// Names of checks, with the slot of their step.
     pub checks: Vec<CheckName>,
+    /// Some messages carry a stamp.
+    pub stamps: bool,
     /// Reasons for which steps let an iteration fail.
     pub reasons: Vec<String>,
 }
@@ -159,6 +162,22 @@ pub struct SocketPlan {
     pub close_slot: usize,
     /// It is closed at the end of each iteration.
     pub per_iteration: bool,
+    /// Slot of the stamped messages it receives, if a step listens on it.
+    pub delivery_slot: Option<usize>,
+    /// How it is opened again when it is lost.
+    pub reopen: Option<Box<Reopen>>,
+    /// Tags of the step that opens it.
+    #[serde(skip)]
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// How a lost socket is opened again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reopen {
+    /// When.
+    pub policy: Reconnect,
+    /// The handshake.
+    pub connect: ConnectOp,
 }
 
 impl Plan {

@@ -3,6 +3,7 @@
 //! In: samples. Out: sums that can be merged without loss. No allocation once every slot has
 //! been seen. Names, units and rates are left to [`crate::totals`].
 
+use crate::disconnect::Disconnect;
 use crate::sample::Failure;
 use ebbtide_record::event::CheckCount;
 use hdrhistogram::Histogram;
@@ -41,6 +42,8 @@ pub enum Trend {
     /// When the generator was ready to start it minus intended start: the part of a late start
     /// that no target can be the reason of.
     Pacing,
+    /// From the first recipient of a stamped message to the last.
+    Spread,
 }
 
 /// What is worth a word and no failure, counted.
@@ -53,7 +56,7 @@ pub enum Notice {
 }
 
 /// Kinds of trends.
-pub const TRENDS: usize = 10;
+pub const TRENDS: usize = 11;
 
 /// A latency histogram in microseconds.
 #[must_use]
@@ -78,6 +81,8 @@ pub struct SlotRecord {
     pub count: u64,
     /// Failed ones.
     pub failed: u64,
+    /// Deliveries that its stamped messages should have led to.
+    pub expected: u64,
     /// Histograms, made when first needed.
     pub trends: [Option<Box<Histogram<u64>>>; TRENDS],
 }
@@ -113,6 +118,12 @@ pub struct Counters {
     pub delivery_expected: u64,
     /// Deliveries seen.
     pub delivered: u64,
+    /// Deliveries of a message to a recipient that had it already.
+    pub delivery_duplicates: u64,
+    /// Deliveries of messages whose spread could not be followed.
+    pub delivery_unfollowed: u64,
+    /// WebSockets opened again after they were lost.
+    pub reconnects: u64,
     /// Exchanges that succeeded at the level of the connection.
     pub answered: u64,
     /// Connections that could not be made.
@@ -132,6 +143,8 @@ pub struct Recorder {
     pub failures: BTreeMap<Failure, u64>,
     /// What is worth a word.
     pub notices: BTreeMap<Notice, u64>,
+    /// Connections lost by reason.
+    pub disconnects: BTreeMap<Disconnect, u64>,
 }
 
 impl Recorder {
@@ -185,6 +198,12 @@ impl Recorder {
         *self.notices.entry(notice).or_default() += 1;
     }
 
+    /// Counts a connection that was lost.
+    pub fn disconnect(&mut self, why: Disconnect) {
+        self.counters.disconnects += 1;
+        *self.disconnects.entry(why).or_default() += 1;
+    }
+
     /// Counts a check.
     pub fn check(&mut self, place: usize, held: bool) {
         let count = &mut self.checks[place];
@@ -203,6 +222,7 @@ impl Recorder {
         for (sum, slot) in self.slots.iter_mut().zip(&other.slots) {
             sum.count += slot.count;
             sum.failed += slot.failed;
+            sum.expected += slot.expected;
             for (sum, trend) in sum.trends.iter_mut().zip(&slot.trends) {
                 if let Some(trend) = trend.as_deref().filter(|trend| !trend.is_empty()) {
                     add(sum.get_or_insert_with(|| Box::new(histogram())), trend);
@@ -220,6 +240,9 @@ impl Recorder {
         for (notice, count) in &other.notices {
             *self.notices.entry(*notice).or_default() += count;
         }
+        for (disconnect, count) in &other.disconnects {
+            *self.disconnects.entry(*disconnect).or_default() += count;
+        }
     }
 
     /// Forgets everything, keeping what is allocated.
@@ -228,6 +251,7 @@ impl Recorder {
         for slot in &mut self.slots {
             slot.count = 0;
             slot.failed = 0;
+            slot.expected = 0;
             for trend in slot.trends.iter_mut().flatten() {
                 trend.clear();
             }
@@ -235,6 +259,7 @@ impl Recorder {
         self.checks.fill(CheckCount::default());
         self.failures.clear();
         self.notices.clear();
+        self.disconnects.clear();
     }
 }
 
@@ -255,6 +280,9 @@ impl Counters {
             disconnects,
             delivery_expected,
             delivered,
+            delivery_duplicates,
+            delivery_unfollowed,
+            reconnects,
             answered,
             unreachable,
         } = self;
@@ -272,6 +300,9 @@ impl Counters {
         *disconnects += other.disconnects;
         *delivery_expected += other.delivery_expected;
         *delivered += other.delivered;
+        *delivery_duplicates += other.delivery_duplicates;
+        *delivery_unfollowed += other.delivery_unfollowed;
+        *reconnects += other.reconnects;
         *answered += other.answered;
         *unreachable += other.unreachable;
     }

@@ -11,6 +11,7 @@ mod exchange;
 mod flow;
 pub mod protocol;
 mod reader;
+pub mod realtime;
 pub(crate) mod step;
 pub mod transport;
 pub mod units;
@@ -336,6 +337,8 @@ pub enum Verb {
         on: Option<String>,
         /// Close code.
         code: u16,
+        /// Reason beside it.
+        reason: String,
     },
     /// Waits.
     Think(Span),
@@ -374,6 +377,8 @@ pub struct ConnectStep {
     pub timeout: Duration,
     /// The socket is closed at the end of the iteration.
     pub per_iteration: bool,
+    /// How it is opened again when it is lost; none to leave it to the next `connect`.
+    pub reconnect: Option<realtime::Reconnect>,
 }
 
 /// A WebSocket message out.
@@ -382,11 +387,13 @@ pub struct SendStep {
     /// The socket; none when there is but one.
     pub on: Option<String>,
     /// The message.
-    pub message: Template,
-    /// Where a stamp goes that lets listeners measure delivery.
+    pub payload: realtime::Payload,
+    /// It carries a stamp, which lets listeners measure delivery.
     pub stamp: bool,
-    /// Deliveries that one message should lead to.
-    pub expect: u64,
+    /// Recipients that one message should reach.
+    pub expect: Option<realtime::Expected>,
+    /// Messages sent at once, in as few writes as they fit.
+    pub burst: u32,
     /// The message waited for.
     pub reply: Option<Expectation>,
 }
@@ -403,12 +410,18 @@ pub struct AwaitStep {
 }
 
 /// What a message must look like.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expectation {
     /// Text in it.
     pub contains: Option<Template>,
     /// JSON pointers and what stands there.
     pub json: Vec<(String, Template)>,
+    /// A regular expression that matches somewhere in it.
+    pub matches: Option<String>,
+    /// Whether it is a binary message.
+    pub binary: Option<bool>,
+    /// Its length, bytes.
+    pub length: Option<u64>,
     /// Time limit.
     pub within: Duration,
 }

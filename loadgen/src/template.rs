@@ -152,6 +152,24 @@ impl Scope {
             .fold(mix(seed), |state, value| mix(state ^ mix(value)));
     }
 
+    /// A random number beside the iteration's own ones: drawing it moves nothing.
+    #[must_use]
+    pub fn aside(&self, salt: u64) -> u64 {
+        mix(self.state ^ mix(salt))
+    }
+
+    /// Where its random numbers are, for [`Scope::rewind`].
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        self.state
+    }
+
+    /// Goes on from a mark, so that what was drawn since then counts for nothing: how often a
+    /// connection is lost must not change what is sent afterwards.
+    pub fn rewind(&mut self, mark: u64) {
+        self.state = mark;
+    }
+
     /// The next random number (splitmix64, Steele, Lea and Flood 2014).
     pub fn random(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);

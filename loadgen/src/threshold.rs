@@ -13,7 +13,7 @@ use std::time::Duration;
 use MetricType::{Counter, Gauge, Rate, Trend};
 
 /// All metrics there are, with their types.
-pub const METRICS: [(&str, MetricType); 37] = [
+pub const METRICS: [(&str, MetricType); 41] = [
     ("http_reqs", Counter),
     ("http_req_failed", Rate),
     ("http_req_duration", Trend),
@@ -48,6 +48,10 @@ pub const METRICS: [(&str, MetricType); 37] = [
     ("ws_closing", Trend),
     ("delivery_latency", Trend),
     ("delivery_reach", Rate),
+    ("delivery_spread", Trend),
+    ("delivery_duplicates", Counter),
+    ("delivery_untracked", Counter),
+    ("ws_reconnects", Counter),
     ("disconnects", Counter),
     ("late_start", Trend),
     ("generator_threads", Gauge),

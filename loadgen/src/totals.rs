@@ -4,6 +4,7 @@
 //! the interval of a second. When it is asked, and where it goes, is left to the caller.
 
 mod metrics;
+mod realtime;
 
 use crate::plan::{CheckName, Plan, Slot, SlotKind};
 use crate::recorder::{Counters, Notice, Recorder, Trend, add, histogram};
@@ -67,6 +68,11 @@ impl Totals {
         self.lengths[thread] += length;
         self.wall += length;
         self.cpu += cpu;
+    }
+
+    /// Adds the spread of a message, nanoseconds.
+    pub(crate) fn spread(&mut self, slot: usize, length: u64) {
+        self.recorder.record(slot, Trend::Spread, length);
     }
 
     pub(crate) fn set_vus(&mut self, vus: u64, vus_max: u64) {
@@ -305,6 +311,10 @@ impl Slice {
         self.recorder.merge(recorder);
         self.lengths[thread] += length;
         self.cpu += cpu;
+    }
+
+    pub(crate) fn spread(&mut self, slot: usize, length: u64) {
+        self.recorder.record(slot, Trend::Spread, length);
     }
 
     pub(crate) fn length(&self) -> Duration {

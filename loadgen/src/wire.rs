@@ -163,6 +163,41 @@ impl Wire {
         }
     }
 
+    /// Reads what there is into a buffer that is not the connection's own.
+    #[inline]
+    pub(crate) fn poll_read(&mut self, into: &mut [u8]) -> Poll<Result<usize, Failure>> {
+        if self.session.is_some() {
+            return self.poll_read_tls(into);
+        }
+        if !self.registration.is_readable() {
+            return Poll::Pending;
+        }
+        loop {
+            match recv(&self.socket, &mut *into, RecvFlags::empty()) {
+                Ok((0, _)) => return Poll::Ready(Err(Failure::Closed)),
+                Ok((read, _)) => {
+                    if read < into.len() {
+                        self.registration.drained();
+                    }
+                    return Poll::Ready(Ok(read));
+                }
+                Err(Errno::AGAIN) => {
+                    self.registration.drained();
+                    return Poll::Pending;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(Failure::of(&error.into()))),
+            }
+        }
+    }
+
+    /// Gives the connection's own buffer back: from now on it is read by [`Wire::poll_read`].
+    pub(crate) fn release(&mut self) {
+        self.buffer = Vec::new();
+        self.start = 0;
+        self.end = 0;
+    }
+
     /// Waits for at least one byte more.
     #[inline]
     pub(crate) async fn fill(&mut self, watch: &Watch) -> Result<usize, Failure> {
@@ -230,15 +265,6 @@ impl Wire {
             Err(error) => Err(Failure::of(&error.into())),
         }
     }
-
-    /// Writes without waiting; false when not all of it could be written.
-    pub(crate) fn try_write_all(&mut self, bytes: &[u8]) -> bool {
-        if let Some(session) = &mut self.session {
-            let taken = session.put(bytes);
-            return self.send_records().is_ok() && taken == bytes.len();
-        }
-        self.send(bytes).is_ok_and(|written| written == bytes.len())
-    }
 }
 
 /// The same over TLS, off the path of plain connections.
@@ -271,6 +297,22 @@ impl Wire {
                     self.end += read;
                     return Poll::Ready(Ok(read));
                 }
+                Ok(None) => {}
+                Err(failure) => return Poll::Ready(Err(failure)),
+            }
+            match self.poll_records() {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_read_tls(&mut self, into: &mut [u8]) -> Poll<Result<usize, Failure>> {
+        loop {
+            let Some(session) = &mut self.session else { return Poll::Pending };
+            match session.take(into) {
+                Ok(Some(read)) => return Poll::Ready(Ok(read)),
                 Ok(None) => {}
                 Err(failure) => return Poll::Ready(Err(failure)),
             }

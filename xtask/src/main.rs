@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         ["bless"] => gate::bless(),
         ["bench", "load", settings @ ..] => bench::load(settings),
         ["target"] => bench::target::serve(),
+        ["target", "ws"] => bench::ws::target::serve(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

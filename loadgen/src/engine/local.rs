@@ -68,7 +68,7 @@ impl Local {
             begun: RefCell::new(vec![0; plan.flows.len()]),
             pulse: Pulse::default(),
             pools: pools(&plan),
-            lane: Rc::new(Lane::new(shared.epoch, route, recorder)?),
+            lane: Rc::new(Lane::new((shared.epoch, shared.clock_base), route, recorder)?),
             plan,
             pass,
             shared,

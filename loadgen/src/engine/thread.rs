@@ -7,6 +7,7 @@
 use super::executor;
 use super::local::Local;
 use super::{Pass, Shared};
+use crate::fanout::{self, Spread};
 use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::wire::route::Route;
@@ -31,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) thread: usize,
     /// The samples.
     pub(crate) recorder: Recorder,
+    /// Stamped messages followed to their end, and until when those were sent.
+    pub(crate) spreads: (Vec<Spread>, u64),
     /// Length, nanoseconds.
     pub(crate) length: u64,
     /// CPU the thread used, nanoseconds.
@@ -170,9 +173,11 @@ impl Keeper {
         let now = local.now();
         let cpu = thread_cpu();
         let spare = local.shared.spare(&local.plan);
+        let until = if last { u64::MAX } else { now.saturating_sub(fanout::WINDOW_NS) };
         let report = Report {
             thread: local.place,
             recorder: local.recorder.replace(spare),
+            spreads: (local.fanout.borrow_mut().take(until), until),
             length: now - self.begin.get(),
             cpu: cpu - self.cpu.get(),
             vus: local.vus.get(),

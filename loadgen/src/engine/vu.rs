@@ -8,6 +8,7 @@ mod exchange;
 mod follow;
 mod look;
 mod parallel;
+mod reopen;
 mod talk;
 
 use super::local::Local;
@@ -19,12 +20,16 @@ use crate::scenario::Span;
 use crate::template::{Scope, Template};
 use crate::websocket::socket::Socket;
 use crate::wire::watch::Watch;
+use reopen::Outage;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a peer may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Code and reason of a close that no step asks for.
+const FAREWELL: (u16, &str) = (1_000, "");
 
 /// First pause of a user whose connections fail; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
@@ -46,6 +51,8 @@ pub(crate) struct Vu {
     mates: Vec<parallel::Mate>,
     jar: follow::OwnJar,
     sockets: Vec<Option<Socket>>,
+    /// Those that are lost and are to come back.
+    outages: Vec<Outage>,
     scope: Scope,
     counters: Vec<u32>,
     /// Groups entered: where their durations go, and since when.
@@ -74,6 +81,7 @@ impl Vu {
             mates: Vec::new(),
             jar: None,
             sockets: program.sockets.iter().map(|_| None).collect(),
+            outages: Vec::new(),
             scope,
             counters: vec![0; program.loops],
             groups: Vec::new(),
@@ -103,7 +111,7 @@ impl Vu {
             let ended = socket.per_iteration || self.watch.is_cut();
             if ended && self.sockets[place].is_some() && !self.watch.is_cut() {
                 // Its failure is counted where it happens.
-                let _ = self.close(place, socket.close_slot, 1_000).await;
+                let _ = self.close(place, socket.close_slot, FAREWELL).await;
             }
         }
         let end = self.time();
@@ -167,7 +175,9 @@ impl Vu {
                 Op::Await(wait) => self.receive(wait).await?,
                 Op::Listen { socket, length, slot } => self.listen(*slot, *socket, *length).await?,
                 Op::Ping { slot, socket, within } => self.ping(*slot, *socket, *within).await?,
-                Op::Close { slot, socket, code } => self.close(*socket, *slot, *code).await?,
+                Op::Close { slot, socket, code, reason } => {
+                    self.close(*socket, *slot, (*code, reason)).await?;
+                }
                 Op::Think(span) => {
                     let until = self.time() + self.draw(*span);
                     self.wait_until(until).await?;
@@ -220,36 +230,6 @@ impl Vu {
             return low;
         }
         low + ((u128::from(self.scope.random()) * u128::from(high - low + 1)) >> 64) as u64
-    }
-
-    /// Waits, taking what comes on open sockets meanwhile.
-    async fn wait_until(&mut self, until: u64) -> Result<(), Failure> {
-        self.watch.clear();
-        let (local, watch) = (Rc::clone(&self.local), Rc::clone(&self.watch));
-        local.sleep_until(until, &watch, || self.service()).await
-    }
-
-    /// Takes what has come on open sockets.
-    pub(crate) fn service(&mut self) {
-        for place in 0..self.sockets.len() {
-            if let Some(socket) = &mut self.sockets[place]
-                && socket.service(&self.local).is_err()
-            {
-                self.lose(place);
-            }
-        }
-    }
-
-    /// A socket is gone without a close of ours.
-    fn lose(&mut self, place: usize) {
-        if let Some(socket) = self.sockets[place].take() {
-            let slot = self.plan.flows[self.flow].sockets[place].close_slot;
-            let lived = self.local.now().saturating_sub(socket.opened);
-            self.local.note(|recorder| {
-                recorder.counters.disconnects += 1;
-                recorder.record(slot, Trend::Session, lived);
-            });
-        }
     }
 
     /// Counts an exchange that failed, with its latency, and passes the failure on.
@@ -305,7 +285,7 @@ impl Vu {
                 if self.sockets[place].is_some() {
                     let slot = self.plan.flows[self.flow].sockets[place].close_slot;
                     // Its failure is counted where it happens.
-                    let _ = self.close(place, slot, 1_000).await;
+                    let _ = self.close(place, slot, FAREWELL).await;
                 }
             }
         }

@@ -103,7 +103,7 @@ impl Compiler<'_, '_> {
                 self.declare_variable(name);
             }
             match &step.verb {
-                Verb::Connect(connect) => self.declare_socket(connect),
+                Verb::Connect(connect) => self.declare_socket(step, connect),
                 Verb::Close { on, .. } => self.closed.extend(on.clone()),
                 _ => {}
             }
@@ -157,7 +157,9 @@ impl Compiler<'_, '_> {
             Verb::Await(wait) => self.await_op(step, wait),
             Verb::Listen { on, length } => self.listen_op(step, on.as_ref(), *length),
             Verb::Ping { on, within } => self.ping_op(step, (on.as_ref(), *within), times),
-            Verb::Close { on, code } => self.close_op(step, (on.as_ref(), *code), times),
+            Verb::Close { on, code, reason } => {
+                self.close_op(step, (on.as_ref(), *code, reason), times)
+            }
             Verb::Think(span) => Op::Think(*span),
             Verb::Repeat { count, steps } => return self.repeat((*count, steps), times, depth),
             Verb::Control(control) => return self.control(step, control, (times, depth)),

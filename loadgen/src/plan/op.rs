@@ -6,7 +6,9 @@
 use super::control::ControlOp;
 use crate::check::{Predicate, Source};
 use crate::scenario::Span;
+use crate::scenario::realtime::{Expected, Payload};
 use crate::template::Template;
+use regex::bytes::Regex;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +53,8 @@ pub enum Op {
         socket: usize,
         /// Close code.
         code: u16,
+        /// Reason beside it.
+        reason: String,
     },
     /// Waits.
     Think(Span),
@@ -162,6 +166,8 @@ pub struct ConnectOp {
     pub socket: usize,
     /// Request line and headers but for the key, each with its line end.
     pub head: Template,
+    /// Subprotocols offered.
+    pub protocols: Vec<String>,
     /// Time limit.
     pub timeout: Duration,
 }
@@ -174,11 +180,13 @@ pub struct SendOp {
     /// Place of the socket.
     pub socket: usize,
     /// The message.
-    pub message: Template,
+    pub payload: Payload,
     /// It carries a stamp.
     pub stamp: bool,
-    /// Deliveries it should lead to.
-    pub expect: u64,
+    /// Recipients it should reach.
+    pub expect: Option<Expected>,
+    /// Messages sent at once.
+    pub burst: u32,
     /// The message waited for.
     pub reply: Option<ExpectOp>,
 }
@@ -203,6 +211,20 @@ pub struct ExpectOp {
     pub contains: Option<Template>,
     /// JSON pointers and what stands there.
     pub json: Vec<(String, Template)>,
+    /// What matches somewhere in it.
+    #[serde(serialize_with = "as_pattern")]
+    pub matches: Option<Regex>,
+    /// Whether it is a binary message.
+    pub binary: Option<bool>,
+    /// Its length, bytes.
+    pub length: Option<u64>,
     /// Time limit.
     pub within: Duration,
+}
+
+fn as_pattern<S: serde::Serializer>(
+    pattern: &Option<Regex>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    pattern.as_ref().map(Regex::as_str).serialize(serializer)
 }

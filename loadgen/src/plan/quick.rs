@@ -5,10 +5,11 @@
 use super::{Address, Plan};
 use crate::fault::{Fault, Faults};
 use crate::scenario::protocol::Protocol;
+use crate::scenario::realtime::Payload;
 use crate::scenario::transport::Transport;
 use crate::scenario::{
     Arrivals, BodyPiece, ConnectStep, Executor, Expectation, Flow, HttpStep, Inherited, Scenario,
-    SendStep, Step, Target, Verb, VuPool,
+    SendStep, Span, Step, Target, Verb, VuPool,
 };
 use crate::template::Template;
 use std::collections::BTreeMap;
@@ -40,7 +41,8 @@ pub struct Quick {
     pub method: String,
     /// Headers.
     pub headers: Vec<(String, String)>,
-    /// Body, or for `ws://` the message.
+    /// Body, or for `ws://` the message; without one, connections are held for the duration, or
+    /// opened and closed when there is a rate or a count.
     pub body: Vec<u8>,
     /// Time limit of one exchange.
     pub timeout: Duration,
@@ -172,8 +174,17 @@ fn executor(quick: &Quick) -> Executor {
         (None, Some(iterations)) => {
             Executor::SharedIterations { vus, iterations, max_duration: COUNTED_MAX }
         }
+        // Connections that are held: each once, for the whole time from its own begin.
+        (None, None) if is_websocket(quick) && quick.body.is_empty() => {
+            let max_duration = quick.duration + quick.timeout;
+            Executor::PerVuIterations { vus, iterations: 1, max_duration }
+        }
         (None, None) => Executor::ConstantVus { vus, duration: quick.duration },
     }
+}
+
+fn is_websocket(quick: &Quick) -> bool {
+    quick.url.starts_with("ws:") || quick.url.starts_with("wss:")
 }
 
 fn steps(quick: &Quick, body: &str) -> Vec<Step> {
@@ -189,7 +200,7 @@ fn steps(quick: &Quick, body: &str) -> Vec<Step> {
         .map(|(name, value)| (name.clone(), Template::literal(value)))
         .collect();
     let step = |verb| Step { verb, name: None, tags: BTreeMap::new(), line: 0 };
-    if !quick.url.starts_with("ws:") && !quick.url.starts_with("wss:") {
+    if !is_websocket(quick) {
         return vec![step(Verb::Http(Box::new(HttpStep {
             method: quick.method.to_uppercase(),
             url: Template::literal(&target),
@@ -199,20 +210,30 @@ fn steps(quick: &Quick, body: &str) -> Vec<Step> {
             ..HttpStep::default()
         })))];
     }
+    let once = quick.rate.is_some() || quick.requests.is_some();
     let connect = ConnectStep {
         url: Template::literal(&target),
         socket: path.to_owned(),
         headers,
         protocols: Vec::new(),
         timeout: quick.timeout,
-        per_iteration: false,
+        // Without a message it is connections that are counted, or held.
+        per_iteration: body.is_empty() && once,
+        reconnect: None,
     };
+    let connect = step(Verb::Connect(Box::new(connect)));
+    if body.is_empty() {
+        let length = Span { low: quick.duration, high: quick.duration };
+        let hold = (!once).then(|| step(Verb::Listen { on: None, length }));
+        return [connect].into_iter().chain(hold).collect();
+    }
     let send = SendStep {
         on: None,
-        message: Template::literal(if body.is_empty() { "hello" } else { body }),
+        payload: Payload::Text(Template::literal(body)),
         stamp: false,
-        expect: 0,
-        reply: Some(Expectation { contains: None, json: Vec::new(), within: quick.timeout }),
+        expect: None,
+        burst: 1,
+        reply: Some(Expectation { within: quick.timeout, ..Expectation::default() }),
     };
-    vec![step(Verb::Connect(Box::new(connect))), step(Verb::Send(Box::new(send)))]
+    vec![connect, step(Verb::Send(Box::new(send)))]
 }

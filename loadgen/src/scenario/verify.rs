@@ -4,6 +4,7 @@
 //! In: the steps of a flow. Out: faults, noted in the reader.
 
 use super::reader::Reader;
+use super::realtime::Expected;
 use super::step::quoted;
 use super::{Auth, BodyPiece, Capture, Control, Expectation, Step, Template, Test, Verb};
 use crate::fault::did_you_mean;
@@ -182,7 +183,10 @@ fn templates_of(verb: &Verb) -> Vec<&Template> {
             pairs(&mut out, &connect.headers);
         }
         Verb::Send(send) => {
-            out.push(&send.message);
+            out.extend(send.payload.template());
+            if let Some(Expected::Text(count)) = &send.expect {
+                out.push(count);
+            }
             if let Some(reply) = &send.reply {
                 expected(&mut out, reply);
             }

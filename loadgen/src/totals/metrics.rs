@@ -21,7 +21,7 @@ const SPREAD_OF: [&str; 2] = ["http_req_duration", "ws_msg_rtt"];
 const TAILS: [f64; 2] = [2.5, 97.5];
 
 /// Trends by metric: name, the slots it is measured in, and what is summed.
-const TRENDS: [(&str, SlotKind, &[Trend]); 14] = [
+const TRENDS: [(&str, SlotKind, &[Trend]); 15] = [
     ("http_req_duration", SlotKind::Http, &[Trend::Duration, Trend::DurationLong]),
     ("http_req_latency", SlotKind::Http, &[Trend::Latency]),
     // A reply that came in one piece was waited for all the time.
@@ -37,6 +37,7 @@ const TRENDS: [(&str, SlotKind, &[Trend]); 14] = [
     ("ws_ping", SlotKind::Ping, &[Trend::Duration]),
     ("ws_session_duration", SlotKind::Close, &[Trend::Session]),
     ("delivery_latency", SlotKind::Listen, &[Trend::Delivery]),
+    ("delivery_spread", SlotKind::Listen, &[Trend::Spread]),
 ];
 
 /// Which slots a metric is taken over.
@@ -73,14 +74,16 @@ impl Totals {
             let wanted = |slot: &Slot| {
                 tags.iter().all(|(tag, value)| slot.tags.get(tag).is_some_and(|it| it == value))
             };
-            let metric = match &check {
-                Some(check) => self.checks_rate(&wanted, |name| name == check),
-                None => self.metric(name, &wanted, &extra(&text.metric)),
+            let metric = match (&check, name) {
+                (Some(check), _) => self.checks_rate(&wanted, |name| name == check),
+                (None, "disconnects") if !tags.is_empty() => self.disconnects_for(&tags),
+                (None, _) => self.metric(name, &wanted, &extra(&text.metric)),
             };
             if let Some(metric) = metric {
                 metrics.insert(text.metric.clone(), metric);
             }
         }
+        self.add_disconnects(&mut metrics);
         metrics
     }
 
@@ -125,17 +128,11 @@ impl Totals {
             "data_received" => data(counters.bytes_received),
             "ws_connect_failed" => failed(SlotKind::Connect),
             "ws_msg_failed" => failed(SlotKind::Send),
-            "ws_sessions" => counter(counters.sessions),
-            "ws_msgs_sent" => counter(counters.messages_sent),
-            "ws_msgs_received" => counter(counters.messages_received),
             "ws_closing" => {
                 let histogram = self.sum(SlotKind::Close, wanted, &[Trend::Duration]);
                 (!histogram.is_empty()).then(|| trend(&histogram, extra))
             }
-            "delivery_reach" => (counters.delivery_expected > 0)
-                .then(|| Metric::rate(counters.delivered, self.lost_deliveries())),
-            "disconnects" => counter(counters.disconnects),
-            _ => None,
+            other => self.realtime(other, wanted),
         }
     }
 

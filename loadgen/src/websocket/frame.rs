@@ -1,8 +1,9 @@
 //! WebSocket frames as a client sees them (RFC 6455, section 5). Pure.
 //!
-//! In: bytes. Out: frame heads, and frames to send, masked. Sockets, fragments and control frames
-//! are left to the socket.
+//! In: bytes. Out: frame heads, close codes, and frames to send, masked. What becomes of fragments
+//! and control frames is left to the inbox, sockets to the socket.
 
+use crate::disconnect::NO_CODE;
 use crate::sample::Failure;
 
 /// What a frame carries.
@@ -90,6 +91,23 @@ pub fn parse(bytes: &[u8]) -> Result<Option<FrameHead>, Failure> {
     Ok(Some(FrameHead { last, opcode, head, payload }))
 }
 
+/// The code of a close frame: [`NO_CODE`] when its payload is empty.
+///
+/// # Errors
+/// [`Failure::Protocol`] for half a code, codes that may not be sent (section 7.4), and reasons
+/// that are not UTF-8.
+pub fn close_code(payload: &[u8]) -> Result<u16, Failure> {
+    let Some((code, reason)) = payload.split_first_chunk() else {
+        return if payload.is_empty() { Ok(NO_CODE) } else { Err(Failure::Protocol) };
+    };
+    let code = u16::from_be_bytes(*code);
+    let sendable = matches!(code, 1_000..=1_003 | 1_007..=1_014 | 3_000..=4_999);
+    if !sendable || std::str::from_utf8(reason).is_err() {
+        return Err(Failure::Protocol);
+    }
+    Ok(code)
+}
+
 /// Appends a whole frame, masked as a client's must be.
 pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
     out.push(0x80 | opcode.bits());
@@ -107,7 +125,11 @@ pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
     out.extend_from_slice(&mask);
     let start = out.len();
     out.extend_from_slice(payload);
-    for (byte, key) in out[start..].iter_mut().zip(mask.iter().cycle()) {
+    let (words, rest) = out[start..].as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(mask) {
         *byte ^= key;
     }
 }

@@ -8,15 +8,17 @@ use super::reactor::Reactor;
 use super::route::Route;
 use super::tls::TlsClient;
 use super::watch::Watch;
+use crate::fanout::Fanout;
 use crate::recorder::{Recorder, Trend};
-use crate::sample::Failure;
-use std::cell::RefCell;
-use std::future::poll_fn;
+use rustix::time::{ClockId, clock_gettime};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
+
+/// Bytes that one read of a WebSocket takes at most: hundreds of small messages.
+const SHARED_BUFFER: usize = 64 * 1024;
 
 /// What the tasks of one thread work with.
 pub(crate) struct Lane {
@@ -26,17 +28,34 @@ pub(crate) struct Lane {
     /// TLS settings, with the sessions of this thread.
     pub(crate) tls: Option<TlsClient>,
     pub(crate) recorder: RefCell<Recorder>,
+    /// Stamped messages that reach users of this thread.
+    pub(crate) fanout: RefCell<Fanout>,
     watches: RefCell<Vec<Rc<Watch>>>,
+    /// What connections without a buffer of their own are read into; made when first needed.
+    buffer: RefCell<Vec<u8>>,
+    /// The machine's monotonic clock at the epoch.
+    clock_base: u64,
+    /// The last stamp given out.
+    stamped: Cell<u64>,
 }
 
 impl Lane {
-    pub(crate) fn new(epoch: Instant, route: Arc<Route>, recorder: Recorder) -> io::Result<Self> {
+    /// For one thread; `epoch` is the engine's begin, beside the machine's monotonic clock then.
+    pub(crate) fn new(
+        (epoch, clock_base): (Instant, u64),
+        route: Arc<Route>,
+        recorder: Recorder,
+    ) -> io::Result<Self> {
         Ok(Self {
             reactor: Reactor::new(epoch)?,
             tls: route.tls.as_ref().map(|tls| tls.for_thread(&route.transport.tls)),
             route,
             recorder: RefCell::new(recorder),
+            fanout: RefCell::default(),
             watches: RefCell::default(),
+            buffer: RefCell::default(),
+            clock_base,
+            stamped: Cell::new(0),
         })
     }
 
@@ -44,6 +63,35 @@ impl Lane {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         self.reactor.now()
+    }
+
+    /// The same as read last: right for what an event has just brought.
+    pub(crate) fn latest(&self) -> u64 {
+        self.reactor.latest()
+    }
+
+    /// A stamp for a message that is sent at `now`: the machine's monotonic clock, nanoseconds.
+    /// No two messages get the same, of any thread: thread k of n gives out every n-th.
+    pub(crate) fn stamp(&self, now: u64, (place, threads): (usize, usize)) -> u64 {
+        let (place, threads) = (place as u64, threads as u64);
+        let least = (self.clock_base + now).max(self.stamped.get() + 1);
+        let stamp = least + (place + threads - least % threads) % threads;
+        self.stamped.set(stamp);
+        stamp
+    }
+
+    /// A stamp as nanoseconds since the engine began.
+    pub(crate) fn since_epoch(&self, stamp: u64) -> u64 {
+        stamp.saturating_sub(self.clock_base)
+    }
+
+    /// What connections without a buffer of their own are read into.
+    pub(crate) fn shared_buffer(&self) -> RefMut<'_, Vec<u8>> {
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.is_empty() {
+            buffer.resize(SHARED_BUFFER, 0);
+        }
+        buffer
     }
 
     /// Changes what was measured.
@@ -96,26 +144,10 @@ impl Lane {
             watch.wake();
         }
     }
+}
 
-    /// Sleeps until a moment, nanoseconds since the engine began, or until the watch ends it.
-    /// Whenever the task is polled meanwhile, so is `service`.
-    pub(crate) async fn sleep_until(
-        &self,
-        due: u64,
-        watch: &Watch,
-        mut service: impl FnMut(),
-    ) -> Result<(), Failure> {
-        let mut asked = false;
-        poll_fn(|context| {
-            if self.now() >= due {
-                return Poll::Ready(Ok(()));
-            }
-            if !std::mem::replace(&mut asked, true) {
-                self.reactor.poll_at(due);
-            }
-            service();
-            watch.poll_end(context).map(Err)
-        })
-        .await
-    }
+/// The machine's monotonic clock, nanoseconds.
+pub(crate) fn monotonic() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -174,6 +174,8 @@ async fn websocket(mut stream: TcpStream, head: &str, seen: Arc<Mutex<Vec<String
                     return;
                 }
             }
+            // The socket says itself when its peer has gone.
+            Message::Binary(bytes) => drop(socket.send(Message::Binary(bytes)).await),
             Message::Close(frame) => {
                 let code = frame.map_or(0, |frame| u16::from(frame.code));
                 seen.lock().unwrap().push(format!("closed {code}"));

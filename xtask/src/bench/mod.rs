@@ -13,6 +13,8 @@ mod compare;
 mod numbers;
 mod paper;
 
+pub(crate) mod ws;
+
 use crate::{paths, process, setup};
 use anyhow::{Context, Result, bail};
 use peers::{PEERS, Peer};

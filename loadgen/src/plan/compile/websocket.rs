@@ -4,13 +4,15 @@
 
 use super::Compiler;
 use super::http::path_of;
-use crate::plan::{AwaitOp, ConnectOp, ExpectOp, Op, SendOp, SlotKind, SocketPlan};
+use crate::plan::{AwaitOp, ConnectOp, ExpectOp, Op, Reopen, SendOp, SlotKind, SocketPlan};
+use crate::scenario::realtime::{Expected, Payload};
 use crate::scenario::{AwaitStep, ConnectStep, Expectation, SendStep, Span, Step};
+use regex::bytes::Regex;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Compiler<'_, '_> {
-    pub(super) fn declare_socket(&mut self, connect: &ConnectStep) {
+    pub(super) fn declare_socket(&mut self, step: &Step, connect: &ConnectStep) {
         if self.sockets.iter().any(|socket| socket.name == connect.socket) {
             return;
         }
@@ -20,6 +22,9 @@ impl Compiler<'_, '_> {
             name: connect.socket.clone(),
             close_slot,
             per_iteration: connect.per_iteration,
+            delivery_slot: None,
+            reopen: None,
+            tags: step.tags.clone(),
         });
     }
 
@@ -40,7 +45,10 @@ impl Compiler<'_, '_> {
         let name = step.named(format!("connect {}", path_of(&connect.url)));
         let slot = self.slot(SlotKind::Connect, name, &step.tags);
         let op = self.connect(connect, slot, step.line);
-        let socket = &self.sockets[op.socket];
+        let socket = &mut self.sockets[op.socket];
+        if let (Some(policy), None) = (connect.reconnect, &socket.reopen) {
+            socket.reopen = Some(Box::new(Reopen { policy, connect: op.clone() }));
+        }
         let close_slot = socket.close_slot;
         let reopened = socket.per_iteration || self.closed.contains(&connect.socket);
         self.count(slot, if reopened { times } else { 0.0 });
@@ -52,7 +60,7 @@ impl Compiler<'_, '_> {
 
     pub(super) fn send_op(&mut self, step: &Step, send: &SendStep, times: f64) -> Op {
         let places = self.on_socket(step, send.on.as_ref(), (SlotKind::Send, "send"));
-        self.count(places.0, times);
+        self.count(places.0, times * f64::from(send.burst));
         Op::Send(Box::new(self.send(send, places, step.line)))
     }
 
@@ -62,7 +70,15 @@ impl Compiler<'_, '_> {
     }
 
     pub(super) fn listen_op(&mut self, step: &Step, on: Option<&String>, length: Span) -> Op {
-        let (slot, socket) = self.on_socket(step, on, (SlotKind::Listen, "listen"));
+        // What is received belongs to the room that was entered, so its tags count here as well.
+        let socket = self.socket(on);
+        let mut tags = self.sockets.get(socket).map(|it| it.tags.clone()).unwrap_or_default();
+        tags.extend(step.tags.clone());
+        let step = Step { tags, ..step.clone() };
+        let (slot, socket) = self.on_socket(&step, on, (SlotKind::Listen, "listen"));
+        if let Some(socket) = self.sockets.get_mut(socket) {
+            socket.delivery_slot.get_or_insert(slot);
+        }
         Op::Listen { slot, socket, length }
     }
 
@@ -80,7 +96,7 @@ impl Compiler<'_, '_> {
     pub(super) fn close_op(
         &mut self,
         step: &Step,
-        (on, code): (Option<&String>, u16),
+        (on, code, reason): (Option<&String>, u16, &str),
         times: f64,
     ) -> Op {
         let socket = self.socket(on);
@@ -89,7 +105,7 @@ impl Compiler<'_, '_> {
             None => self.sockets[socket].close_slot,
         };
         self.count(slot, times);
-        Op::Close { slot, socket, code }
+        Op::Close { slot, socket, code, reason: reason.to_owned() }
     }
 
     fn socket(&self, on: Option<&String>) -> usize {
@@ -108,7 +124,8 @@ impl Compiler<'_, '_> {
             head.push_text(&format!("Sec-WebSocket-Protocol: {}\r\n", step.protocols.join(", ")));
         }
         let socket = self.socket(Some(&step.socket));
-        ConnectOp { slot, socket, head, timeout: step.timeout }
+        let protocols = step.protocols.clone();
+        ConnectOp { slot, socket, head, protocols, timeout: step.timeout }
     }
 
     fn expectation(&mut self, expectation: &Expectation, line: usize) -> ExpectOp {
@@ -119,17 +136,35 @@ impl Compiler<'_, '_> {
                 .iter()
                 .map(|(pointer, value)| (pointer.clone(), self.bind(value, line)))
                 .collect(),
+            // The scenario has checked it.
+            matches: expectation.matches.as_ref().and_then(|text| Regex::new(text).ok()),
+            binary: expectation.binary,
+            length: expectation.length,
             within: expectation.within,
         }
     }
 
+    pub(super) fn expected(&mut self, expect: Option<&Expected>, line: usize) -> Option<Expected> {
+        Some(match expect? {
+            Expected::Text(text) => Expected::Text(self.bind(text, line)),
+            count @ Expected::Count(_) => count.clone(),
+        })
+    }
+
     fn send(&mut self, step: &SendStep, (slot, socket): (usize, usize), line: usize) -> SendOp {
+        self.plan.stamps |= step.stamp;
+        let payload = match &step.payload {
+            Payload::Text(text) => Payload::Text(self.bind(text, line)),
+            Payload::Binary(text) => Payload::Binary(self.bind(text, line)),
+            bytes @ Payload::Bytes(_) => bytes.clone(),
+        };
         SendOp {
             slot,
             socket,
-            message: self.bind(&step.message, line),
+            payload,
             stamp: step.stamp,
-            expect: step.expect,
+            expect: self.expected(step.expect.as_ref(), line),
+            burst: step.burst,
             reply: step.reply.as_ref().map(|reply| self.expectation(reply, line)),
         }
     }
