@@ -2,7 +2,7 @@
 //! words as typed. Out: the exit code of the command. Whether a command's values make sense
 //! together, and all of its work, is left to the command.
 
-use crate::commands::{demo, diff, dump, leaks, load, report, run, serve, validate, watch};
+use crate::commands::{demo, diff, dump, import, leaks, load, report, run, serve, validate, watch};
 use crate::failure::Failure;
 use crate::flags::Shared;
 use crate::output::Output;
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Watch(watch::Watch),
     /// Render a run again, finished or not
     Report(report::Report),
+    /// Make a scenario out of a HAR file, an OpenAPI document or a curl command
+    Import(import::Import),
     /// Check a scenario and list all its faults
     Validate(validate::Validate),
 }
@@ -78,6 +80,7 @@ impl Cli {
             Command::Leaks(leaks) => leaks.run(output),
             Command::Watch(watch) => watch.run(output),
             Command::Report(report) => report.run(output),
+            Command::Import(import) => import.run(output),
             Command::Validate(validate) => validate.run(output),
         }
     }

@@ -17,6 +17,7 @@ mod permission;
 mod progress;
 mod reach;
 mod tui;
+mod web;
 
 use clap::Parser;
 use clap::error::ErrorKind;

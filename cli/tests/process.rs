@@ -357,3 +357,51 @@ fn more_connections_than_files_are_refused_with_the_bound() {
     let output = ebb(&["load", ":1/", "-c", "4000000000"]);
     assert_fails(&output, 2, &["4000000000", "ulimit -Hn"]);
 }
+
+/// What a browser would export of two requests to the reference server.
+const HAR: &str = r#"{"log":{"version":"1.2","entries":[
+  {"request":{"method":"GET","url":"http://recorded.test/healthz","headers":[{"name":"Accept","value":"*/*"}]},
+   "response":{"status":200}},
+  {"request":{"method":"POST","url":"http://recorded.test/api/v1/echo","headers":[],
+   "postData":{"mimeType":"application/json","text":"{\"a\":1}"}},"response":{"status":200}}]}}"#;
+
+#[test]
+fn a_recording_is_imported_and_runs_against_a_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (har, toml) = (folder.path().join("a.har"), folder.path().join("a.toml"));
+    std::fs::write(&har, HAR).expect("a file");
+    let (har, toml) = (har.to_str().expect("a path"), toml.to_str().expect("a path"));
+    let output = ebb(&["import", "har", har, "-o", toml]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(ebb(&["validate", toml]).status.code(), Some(0));
+    let itself = env!("CARGO_BIN_EXE_ebb");
+    let output = ebb(&[
+        "load",
+        "--har",
+        har,
+        "--on-port",
+        "-n",
+        "20",
+        "--json",
+        "--",
+        itself,
+        "serve",
+        "--port",
+        "0",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(summary["metrics"]["http_reqs"]["values"]["count"], 40.0);
+    assert_eq!(summary["metrics"]["checks"]["values"]["rate"], 1.0, "{summary}");
+}
+
+#[test]
+fn what_cannot_be_imported_is_told_in_one_line() {
+    assert_fails(&ebb(&["import", "har", "/nonexistent"]), 2, &["/nonexistent"]);
+    assert_fails(&ebb(&["import", "curl", "wget http://a"]), 2, &["begin with `curl`"]);
+    assert_fails(&ebb(&["import", "openapi", "https://a/openapi.json"]), 2, &["https", "fetch it"]);
+    let gone = format!("http://127.0.0.1:{}/openapi.json", closed_port());
+    assert_fails(&ebb(&["import", "openapi", &gone]), 1, &[&gone, "is it running"]);
+    let split = ebb(&["import", "curl", "--", "curl", "-d", "a=1", "http://127.0.0.1/x"]);
+    assert!(text(&split.stdout).contains("form = { a = \"1\" }"), "{}", text(&split.stdout));
+}

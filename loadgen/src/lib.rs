@@ -14,6 +14,8 @@ pub mod files;
 pub mod scenario;
 pub mod template;
 
+pub mod import;
+
 pub mod plan;
 
 pub mod redirect;

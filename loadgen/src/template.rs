@@ -223,6 +223,13 @@ impl Template {
         let mut template = Self::default();
         let mut rest = text;
         while let Some(start) = rest.find("${") {
+            // `$${` is a `${` that means nothing.
+            if let Some(before) = rest[..start].strip_suffix('$') {
+                template.push_text(before);
+                template.push_text("${");
+                rest = &rest[start + 2..];
+                continue;
+            }
             template.push_text(&rest[..start]);
             let inner = &rest[start + 2..];
             let Some(end) = inner.find('}') else {

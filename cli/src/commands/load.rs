@@ -6,8 +6,8 @@
 mod address;
 mod drive;
 
-use super::on_runtime;
 use super::run::{ebb, write_report};
+use super::{import, on_runtime};
 use crate::failure::Failure;
 use crate::flags::Permission;
 use crate::follow::{self, Follow};
@@ -38,6 +38,7 @@ Examples:
   ebb load :8080/api/v1/echo -m POST -b hello -r 500
   ebb load ws://127.0.0.1:8080/ws -c 100 -b '{\"type\":\"user\",\"content\":\"hello\"}'
   ebb load / --on-port -- node server.js
+  ebb load :8080 --har recording.har -c 20
   ebb load :8080/ -n 10000 --renderer autocannon --report junit=results.xml
 With -r requests start at their times whether or not others have ended (open model), and latency
 counts from those times as well.
@@ -46,7 +47,7 @@ Exit codes: 0 fine, 1 tool or target failed, 2 bad arguments, 130 interrupted.")
 pub(crate) struct Load {
     /// http:// or ws://; without a scheme it is http, `:8080/x` is this machine. With --on-port a
     /// path is enough; a port named here is the one waited for
-    #[arg(required_unless_present = "on_port")]
+    #[arg(required_unless_present_any = ["on_port", "har"])]
     url: Option<String>,
 
     /// Connections, each with one request at a time
@@ -87,6 +88,11 @@ pub(crate) struct Load {
     /// Body, or for ws:// the message; `@file` reads a file
     #[arg(short, long, default_value = "", hide_default_value = true, help_heading = "Request")]
     body: String,
+    /// Load what a browser recorded, in place of one request; the URL says where instead of the
+    /// recording. Counts and rates are those of the whole recording
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "header", "body"],
+          help_heading = "Request")]
+    har: Option<String>,
     /// Time limit of one request
     #[arg(short, long, value_parser = units::duration, help_heading = "Request")]
     timeout: Option<Duration>,
@@ -200,7 +206,22 @@ impl Load {
         let url = self.url.as_deref().unwrap_or("/");
         let url = if base.is_empty() { address::whole(url) } else { address::on(base, url)? };
         address::check_connections(self.connections)?;
-        Ok(Plan::quick(&self.quick(url)?)?)
+        let Some(har) = &self.har else { return Ok(Plan::quick(&self.quick(url)?)?) };
+        let (mut scenario, _) = import::recorded(har)?;
+        let recorded = scenario.target.base.clone().unwrap_or_default();
+        let base = match (&self.url, base) {
+            (Some(_), _) => url.clone(),
+            (None, "") => recorded,
+            (None, base) => base.to_owned(),
+        };
+        let executor = self.quick(url)?.executor();
+        scenario.seed = self.seed;
+        scenario.thresholds.clear();
+        for flow in scenario.flows.values_mut() {
+            flow.executor = executor.clone();
+            flow.graceful_stop = Duration::ZERO;
+        }
+        Ok(Plan::resolve(&scenario, &base)?)
     }
 
     fn quick(&self, url: String) -> Result<Quick, Failure> {

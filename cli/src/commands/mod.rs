@@ -6,6 +6,7 @@ mod classes;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod dump;
+pub(crate) mod import;
 pub(crate) mod leaks;
 pub(crate) mod load;
 pub(crate) mod report;

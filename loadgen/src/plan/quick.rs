@@ -159,6 +159,14 @@ fn scenario(quick: &Quick, body: &str) -> Scenario {
     }
 }
 
+impl Quick {
+    /// What starts its iterations.
+    #[must_use]
+    pub fn executor(&self) -> Executor {
+        executor(self)
+    }
+}
+
 fn executor(quick: &Quick) -> Executor {
     let vus = quick.connections.saturating_mul(quick.protocol.in_flight);
     match (quick.rate, quick.requests) {

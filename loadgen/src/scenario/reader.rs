@@ -409,6 +409,11 @@ fn escape_outside(text: &str) -> String {
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         out.push_str(&escape_json(&rest[..start]));
+        if rest[..start].ends_with('$') {
+            out.push_str("${");
+            rest = &rest[start + 2..];
+            continue;
+        }
         let end = rest[start..].find('}').map_or(rest.len(), |end| start + end + 1);
         out.push_str(&rest[start..end]);
         rest = &rest[end..];

@@ -1,0 +1,138 @@
+//! Secrets of what is imported: each becomes an environment variable, so that a scenario can be
+//! shown around. Pure.
+//!
+//! In: names and values of headers, fields and query parameters. Out: the text of a template in
+//! their place, and which variables are to be set. What they are set to is left to the user.
+
+use super::{Body, Request};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Headers whose value is a secret.
+const HEADERS: [&str; 10] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+    "x-auth-token",
+    "x-access-token",
+    "x-csrf-token",
+    "x-xsrf-token",
+    "x-amz-security-token",
+];
+
+/// Fields of forms, of JSON objects and of queries whose value is a secret, compared without
+/// case, `-` and `_`.
+const FIELDS: [&str; 12] = [
+    "password",
+    "passwd",
+    "secret",
+    "clientsecret",
+    "apikey",
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
+    "token",
+    "authtoken",
+    "csrftoken",
+    "otp",
+];
+
+/// Secrets found so far: variable by name and value.
+#[derive(Debug, Default)]
+pub(super) struct Secrets {
+    names: BTreeMap<(String, String), String>,
+}
+
+impl Secrets {
+    /// Puts variables in the place of all secrets of a request.
+    pub(super) fn hide(&mut self, request: &mut Request) {
+        for (name, value) in &mut request.headers {
+            let lower = name.to_ascii_lowercase();
+            if HEADERS.contains(&lower.as_str()) {
+                *value = self.header(&lower, value);
+            }
+        }
+        for (name, value) in &mut request.query {
+            self.field(name, value);
+        }
+        match &mut request.body {
+            Some(Body::Form(fields)) => {
+                for (name, value) in fields {
+                    self.field(name, value);
+                }
+            }
+            Some(Body::Json(value)) => self.json(value),
+            Some(Body::Multipart(parts)) => {
+                for part in parts {
+                    self.field(&part.name.clone(), &mut part.text);
+                }
+            }
+            Some(Body::Text(..) | Body::File(..)) | None => {}
+        }
+    }
+
+    /// Which variables are to be set, a note each.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+        for ((what, _), variable) in &self.names {
+            names.entry(variable).or_insert(what);
+        }
+        names.iter().map(|(variable, what)| format!("set {variable}: it was {what}")).collect()
+    }
+
+    /// `Bearer xyz` keeps its first word: it is no secret, and says what the variable is.
+    fn header(&mut self, name: &str, value: &str) -> String {
+        let (scheme, secret) = match value.split_once(' ') {
+            Some((scheme, secret)) if name.ends_with("authorization") => (scheme, secret),
+            _ => ("", value),
+        };
+        // Cookies change from request to request; what matters is the session that they carry.
+        let kept = if name == "cookie" { "" } else { secret };
+        let variable = self.variable(name, kept, &format!("the header `{name}`"));
+        if scheme.is_empty() { variable } else { format!("{scheme} {variable}") }
+    }
+
+    fn field(&mut self, name: &str, value: &mut String) {
+        let plain: String =
+            name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+        if FIELDS.contains(&plain.as_str()) && !value.is_empty() && !value.starts_with("${") {
+            *value = self.variable(name, value, &format!("the field `{name}`"));
+        }
+    }
+
+    fn json(&mut self, value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    match value {
+                        Value::String(text) => self.field(name, text),
+                        value => self.json(value),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
+            _ => {}
+        }
+    }
+
+    /// The variable of a value: the same for the same value, numbered when a name has several.
+    fn variable(&mut self, name: &str, value: &str, what: &str) -> String {
+        let upper: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+            .collect();
+        let same = self.names.values().filter(|known| without_number(known) == upper).count();
+        let fresh = if same == 0 { upper } else { format!("{upper}_{}", same + 1) };
+        let key = (what.to_owned(), value.to_owned());
+        format!("${{env.{}}}", self.names.entry(key).or_insert(fresh))
+    }
+}
+
+fn without_number(variable: &str) -> &str {
+    match variable.rsplit_once('_') {
+        Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => variable,
+    }
+}
