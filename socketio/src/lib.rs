@@ -7,12 +7,16 @@
 //!
 //! The modules stand in the order in which a message meets them.
 
+mod acks;
 mod frame;
+mod outbox;
 mod text;
 
 pub mod client;
 pub mod engine;
 pub mod packet;
+pub mod server;
 
+pub use acks::AckId;
 pub use frame::Frame;
 pub use text::Text;

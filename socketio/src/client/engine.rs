@@ -5,7 +5,7 @@
 //! The order of an upgrade is npm's: probe, wait until no request is out, say so, switch.
 
 use super::options::{Options, Transports};
-use super::outbox::Outbox;
+use crate::outbox::Outbox;
 use super::reason::Reason;
 use crate::engine::{Handshake, Packet, Payload, join};
 use crate::frame::Frame;

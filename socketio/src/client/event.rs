@@ -2,7 +2,7 @@
 //!
 //! Comes in: nothing. Goes out: values. When they come is for `machine`.
 
-use super::acks::AckId;
+use crate::acks::AckId;
 use super::reason::Reason;
 use crate::packet::{Args, PacketError};
 use crate::text::Text;

@@ -4,7 +4,7 @@
 //! moment. Goes out: [`Action`]s for the host, [`Event`]s for the user, each in its order. After
 //! every input the host asks for both until there are none.
 
-use super::acks::AckId;
+use crate::acks::AckId;
 use super::engine::{Action, Engine, Happening};
 use super::event::{EmitError, Event, NamespaceId};
 use super::namespace::{Granted, Namespace, Phase};

@@ -6,17 +6,15 @@
 //! [`Engine`] is Engine.IO alone; [`Client`] is Socket.IO on it. Leaves sockets and time to the
 //! host.
 
-mod acks;
 mod engine;
 mod event;
 mod machine;
 mod namespace;
 mod options;
-mod outbox;
 mod reason;
 mod reconnection;
 
-pub use acks::AckId;
+pub use crate::acks::AckId;
 pub use engine::{Action, Engine, Happening};
 pub use event::{EmitError, Event, NamespaceId};
 pub use machine::Client;

@@ -3,7 +3,7 @@
 //! Comes in: the packets of the namespace. Goes out: its state. Which events the user sees is for
 //! `client`.
 
-use super::acks::Acks;
+use crate::acks::Acks;
 use crate::packet::{Args, Content, Encoded, Packet};
 use crate::text::Text;
 

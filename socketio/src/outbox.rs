@@ -9,39 +9,39 @@ use std::collections::VecDeque;
 
 /// The queue of a session.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     frames: VecDeque<Frame>,
     bytes: usize,
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, frame: Frame) {
+    pub(crate) fn push(&mut self, frame: Frame) {
         self.bytes += frame.len();
         self.frames.push_back(frame);
     }
 
-    pub(super) fn pop(&mut self) -> Option<Frame> {
+    pub(crate) fn pop(&mut self) -> Option<Frame> {
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.len();
         Some(frame)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.frames.clear();
         self.bytes = 0;
     }
 
     /// The first frames whose body is no larger than `limit`; one at least, as npm does it: the
     /// server is to say what it thinks of a packet that is too large.
-    pub(super) fn take_body(&mut self, limit: usize) -> Vec<Frame> {
+    pub(crate) fn take_body(&mut self, limit: usize) -> Vec<Frame> {
         let (mut taken, mut size) = (Vec::new(), 0);
         while let Some(next) = self.frames.front() {
             size += engine::encoded_len(next) + 1;

@@ -11,13 +11,13 @@ pub struct AckId(pub u64);
 
 /// The answers that one namespace awaits.
 #[derive(Debug, Default)]
-pub(super) struct Acks {
+pub(crate) struct Acks {
     next: u64,
     pending: BTreeMap<u64, Option<Duration>>,
 }
 
 impl Acks {
-    pub(super) fn open(&mut self, deadline: Option<Duration>) -> AckId {
+    pub(crate) fn open(&mut self, deadline: Option<Duration>) -> AckId {
         let id = self.next;
         self.next += 1;
         self.pending.insert(id, deadline);
@@ -25,20 +25,20 @@ impl Acks {
     }
 
     /// Whether this one was awaited.
-    pub(super) fn close(&mut self, id: AckId) -> bool {
+    pub(crate) fn close(&mut self, id: AckId) -> bool {
         self.pending.remove(&id.0).is_some()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.pending.len()
     }
 
-    pub(super) fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.pending.values().flatten().min().copied()
     }
 
     /// Those that are too late, taken out.
-    pub(super) fn expire(&mut self, now: Duration) -> Vec<AckId> {
+    pub(crate) fn expire(&mut self, now: Duration) -> Vec<AckId> {
         let is_late = |deadline: &Option<Duration>| deadline.is_some_and(|due| due <= now);
         if !self.pending.values().any(is_late) {
             return Vec::new();
@@ -50,7 +50,7 @@ impl Acks {
     }
 
     /// All of them, taken out: nobody is left to answer.
-    pub(super) fn abandon(&mut self) -> Vec<AckId> {
+    pub(crate) fn abandon(&mut self) -> Vec<AckId> {
         std::mem::take(&mut self.pending).into_keys().map(AckId).collect()
     }
 }
