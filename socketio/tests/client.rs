@@ -307,12 +307,14 @@ fn a_recovered_connection_says_so() {
     client.websocket_message(at, Frame::Text(HANDSHAKE.into()));
     let asked = actions(&mut client);
     assert_eq!(asked, [r#"SEND 40{"pid":"p1","offset":"offset-9","t":1}"#]);
+    // npm's server sends what was missed before it grants.
+    client.websocket_message(at, Frame::Text(r#"42["news",2,"offset-10"]"#.into()));
     client.websocket_message(at, Frame::Text(r#"40{"sid":"n1","pid":"p1"}"#.into()));
     let sid = "n1".into();
-    assert_eq!(
-        events(&mut client)[1],
-        Event::Connected { namespace: main, sid, is_recovered: true }
-    );
+    let events = events(&mut client);
+    assert_eq!(events[1], Event::Connected { namespace: main, sid, is_recovered: true });
+    let Event::Message { args, .. } = &events[2] else { panic!("{events:?}") };
+    assert_eq!(args.items().as_str(), r#"2,"offset-10""#);
 }
 
 #[test]

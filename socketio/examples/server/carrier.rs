@@ -235,9 +235,9 @@ impl Outlet {
 
 fn message_of(frame: Frame) -> Message {
     match frame {
-        Frame::Text(text) => Message::Text(
-            Utf8Bytes::try_from(text.into_bytes()).expect("a text is UTF-8"),
-        ),
+        Frame::Text(text) => {
+            Message::Text(Utf8Bytes::try_from(text.into_bytes()).expect("a text is UTF-8"))
+        }
         Frame::Binary(bytes) => Message::Binary(bytes),
     }
 }

@@ -6,8 +6,8 @@
 
 use super::app::App;
 use super::carrier::{Carrier, Input, Line, Socket};
-use ebbtide_socketio::server::{Connection, Refusal, Route, Session, Settings, Transport};
 use ebbtide_socketio::Text;
+use ebbtide_socketio::server::{Connection, Refusal, Route, Session, Settings, Transport};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};

@@ -5,10 +5,10 @@
 //! The order of an upgrade is npm's: probe, wait until no request is out, say so, switch.
 
 use super::options::{Options, Transports};
-use crate::outbox::Outbox;
 use super::reason::Reason;
 use crate::engine::{Handshake, Packet, Payload, join};
 use crate::frame::Frame;
+use crate::outbox::Outbox;
 use crate::text::Text;
 use bytes::Bytes;
 use std::collections::VecDeque;

@@ -2,8 +2,8 @@
 //!
 //! Comes in: nothing. Goes out: values. When they come is for `machine`.
 
-use crate::acks::AckId;
 use super::reason::Reason;
+use crate::acks::AckId;
 use crate::packet::{Args, PacketError};
 use crate::text::Text;
 use std::time::Duration;

@@ -4,13 +4,13 @@
 //! moment. Goes out: [`Action`]s for the host, [`Event`]s for the user, each in its order. After
 //! every input the host asks for both until there are none.
 
-use crate::acks::AckId;
 use super::engine::{Action, Engine, Happening};
 use super::event::{EmitError, Event, NamespaceId};
 use super::namespace::{Granted, Namespace, Phase};
 use super::options::Options;
 use super::reason::Reason;
 use super::reconnection::Chance;
+use crate::acks::AckId;
 use crate::frame::Frame;
 use crate::packet::{
     Args, Content, Decoder, Encoded, Packet, PacketError, check_credentials, check_event,
@@ -366,6 +366,7 @@ impl Client {
             (Content::ConnectError(payload), Phase::Asked) => {
                 target.phase = Phase::Idle;
                 target.take_waiting();
+                target.take_early();
                 let message = message_of(&payload);
                 self.abandon_acks(namespace);
                 self.events.push_back(Event::ConnectError { namespace, message, payload });
@@ -379,6 +380,10 @@ impl Client {
                 let ack = ack.map(AckId);
                 self.events.push_back(Event::Message { namespace, name, args, ack });
             }
+            (Content::Event { name, args, ack }, Phase::Asked) => {
+                let is_kept = target.keep_early((name, args, ack), self.options.body_bytes);
+                self.require(is_kept);
+            }
             (Content::Ack { id, args }, Phase::Connected) => {
                 let ack = AckId(id);
                 // One that nobody awaits any more was too late, which has been said.
@@ -391,6 +396,13 @@ impl Client {
         }
     }
 
+    /// Ends the session over a server that sends more than is held for it.
+    fn require(&mut self, is_kept: bool) {
+        if !is_kept {
+            self.engine.finish(Reason::ParseError);
+        }
+    }
+
     fn granted(&mut self, namespace: NamespaceId, payload: Option<Text>) {
         let granted = payload.and_then(|text| serde_json::from_str::<Granted>(&text).ok());
         // Without a sid it is a server of Socket.IO 2, with which there is nothing to be had.
@@ -399,7 +411,15 @@ impl Client {
         let is_recovered = target.grant(granted);
         let sid = target.sid.clone().unwrap_or_default();
         let waiting = target.take_waiting();
+        let early = target.take_early();
+        early.iter().for_each(|(_, args, _)| target.note_offset(args));
         self.events.push_back(Event::Connected { namespace, sid, is_recovered });
+        self.events.extend(early.into_iter().map(|(name, args, ack)| Event::Message {
+            namespace,
+            name,
+            args,
+            ack: ack.map(AckId),
+        }));
         for encoded in &waiting {
             self.push(encoded);
         }
@@ -412,6 +432,7 @@ impl Client {
         target.phase = Phase::Idle;
         target.sid = None;
         target.take_waiting();
+        target.take_early();
         self.abandon_acks(namespace);
         if was_connected {
             self.events.push_back(Event::Disconnected { namespace, reason });
@@ -437,6 +458,7 @@ impl Client {
             let namespace = NamespaceId(u8::try_from(index).expect("fewer than 256"));
             let target = self.of_mut(namespace);
             let was_connected = target.phase == Phase::Connected;
+            target.take_early();
             if target.is_active() {
                 target.phase = Phase::Wanted;
             }

@@ -40,7 +40,14 @@ pub(super) struct Namespace {
     /// What was emitted before it was connected, and its bytes.
     waiting: Vec<Encoded>,
     waiting_bytes: usize,
+    /// Events that came before the grant: npm's server sends what a recovered connection has
+    /// missed first.
+    early: Vec<Early>,
+    early_bytes: usize,
 }
+
+/// An event that came early: name, arguments, id of the answer.
+pub(super) type Early = (Text, Args, Option<u64>);
 
 /// What a server's CONNECT says.
 #[derive(serde::Deserialize)]
@@ -60,6 +67,8 @@ impl Namespace {
             acks: Acks::default(),
             waiting: Vec::new(),
             waiting_bytes: 0,
+            early: Vec::new(),
+            early_bytes: 0,
         }
     }
 
@@ -116,6 +125,21 @@ impl Namespace {
     pub(super) fn take_waiting(&mut self) -> Vec<Encoded> {
         self.waiting_bytes = 0;
         std::mem::take(&mut self.waiting)
+    }
+
+    /// Keeps an event until the namespace is granted; false when it exceeds the limit.
+    pub(super) fn keep_early(&mut self, event: Early, limit: usize) -> bool {
+        /// What an event takes beside its bytes, so that empty ones are bounded, too.
+        const OVERHEAD: usize = 128;
+        let attachments: usize = event.1.attachments().iter().map(bytes::Bytes::len).sum();
+        self.early_bytes += event.0.len() + event.1.items().len() + attachments + OVERHEAD;
+        self.early.push(event);
+        self.early_bytes <= limit
+    }
+
+    pub(super) fn take_early(&mut self) -> Vec<Early> {
+        self.early_bytes = 0;
+        std::mem::take(&mut self.early)
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {

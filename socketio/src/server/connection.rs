@@ -201,8 +201,7 @@ impl Connection {
         for one in &mut self.members {
             let late = one.acks.expire(now).into_iter();
             let member = one.id;
-            self.events
-                .extend(late.map(|ack| Event::AnswerLost { member, ack, is_late: true }));
+            self.events.extend(late.map(|ack| Event::AnswerLost { member, ack, is_late: true }));
         }
     }
 

@@ -96,12 +96,7 @@ impl Session {
     /// A session that begins now. `sid` cannot be guessed and is in no use. On polling, the
     /// request that opened it is handed in by [`Session::poll`] at once.
     #[must_use]
-    pub fn open(
-        settings: Arc<Settings>,
-        sid: Text,
-        transport: Transport,
-        now: Duration,
-    ) -> Self {
+    pub fn open(settings: Arc<Settings>, sid: Text, transport: Transport, now: Duration) -> Self {
         let handshake = Handshake {
             sid: sid.clone(),
             can_upgrade: settings.can_upgrade && transport == Transport::Polling,
