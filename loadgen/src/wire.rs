@@ -85,7 +85,6 @@ impl Wire {
     }
 
     /// Whether the peer has said that it will send no more, so that nothing can be asked of it.
-    #[expect(dead_code, reason = "for connections that servers close while idle")]
     #[inline]
     pub(crate) fn is_ended(&self) -> bool {
         self.registration.is_ended()

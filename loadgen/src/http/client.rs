@@ -103,7 +103,9 @@ impl HttpClient {
     /// Whether a connection is open.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.wire.is_some() || self.seat.as_ref().is_some_and(Seat::is_open)
+        // One that the peer has closed meanwhile is no use to anyone.
+        self.wire.as_ref().is_some_and(|wire| !wire.is_ended())
+            || self.seat.as_ref().is_some_and(Seat::is_open)
     }
 
     /// A client with a connection of its own, or with a place on one.
@@ -191,42 +193,59 @@ async fn exchange(
     let blocked = wire.write_all(request, watch).await?;
     let sent = blocked.then(|| lane.now());
     let mut reply = Reply { sent, ..Reply::default() };
-    loop {
-        reply.bytes += wire.fill(watch).await? as u64;
-        if let Some(head) = parse_head(wire.bytes(), wanted.head)? {
-            let whole = match head.body {
-                BodyLength::Fixed(length) => {
-                    let total = head.length as u64 + length;
-                    total == wire.bytes().len() as u64 && !(100..200).contains(&head.status)
-                }
-                _ => false,
-            };
-            if !whole {
-                return rest_of_reply(wire, kept, (head, reply), wanted, (lane, watch)).await;
-            }
-            reply.done = lane.now();
-            reply.status = head.status;
-            reply.close = head.close;
-            if wanted.body {
-                kept.body.clear();
-                kept.body.extend_from_slice(&wire.bytes()[head.length..]);
-            }
-            if wanted.keeps(&head) {
-                kept.keep_head(&wire.bytes()[..head.length]);
-                reply.kept = true;
-                reply.notable = head.notable;
-            }
-            wire.consume(wire.bytes().len());
-            return Ok(reply);
-        }
+    reply.bytes += wire.fill(watch).await? as u64;
+    let Some(head) = parse_head(wire.bytes(), wanted.head)? else {
         // More than one read: from now on the first byte has a time of its own.
-        if reply.first.is_none() {
-            reply.first = Some(lane.now());
+        reply.first = Some(lane.now());
+        let head = rest_of_head(wire, &mut reply, wanted, watch).await?;
+        return rest_of_reply(wire, kept, (head, reply), wanted, (lane, watch)).await;
+    };
+    let whole = match head.body {
+        BodyLength::Fixed(length) => {
+            let total = head.length as u64 + length;
+            total == wire.bytes().len() as u64 && !(100..200).contains(&head.status)
         }
-        if wire.bytes().len() > HEAD_MAX {
+        _ => false,
+    };
+    if !whole {
+        return rest_of_reply(wire, kept, (head, reply), wanted, (lane, watch)).await;
+    }
+    reply.done = lane.now();
+    reply.status = head.status;
+    reply.close = head.close;
+    if wanted.body {
+        kept.body.clear();
+        kept.body.extend_from_slice(&wire.bytes()[head.length..]);
+    }
+    if wanted.keeps(&head) {
+        kept.keep_head(&wire.bytes()[..head.length]);
+        reply.kept = true;
+        reply.notable = head.notable;
+    }
+    wire.consume(wire.bytes().len());
+    Ok(reply)
+}
+
+/// The head of a reply of which a part has come. It is parsed anew only when a line has ended, so
+/// that a peer that sends it byte by byte costs no more than it should.
+async fn rest_of_head(
+    wire: &mut Wire,
+    reply: &mut Reply,
+    wanted: Wanted,
+    watch: &Watch,
+) -> Result<Head, Failure> {
+    loop {
+        let seen = wire.bytes().len();
+        if seen > HEAD_MAX {
             return Err(Failure::TooLarge);
         }
         wire.reserve(0)?;
+        reply.bytes += wire.fill(watch).await? as u64;
+        if memchr::memchr(b'\n', &wire.bytes()[seen..]).is_some()
+            && let Some(head) = parse_head(wire.bytes(), wanted.head)?
+        {
+            return Ok(head);
+        }
     }
 }
 
@@ -249,16 +268,10 @@ async fn rest_of_reply(
             return Err(Failure::Protocol);
         }
         wire.consume(head.length);
-        loop {
-            if let Some(next) = parse_head(wire.bytes(), wanted.head)? {
-                head = next;
-                break;
-            }
-            if wire.bytes().len() > HEAD_MAX {
-                return Err(Failure::TooLarge);
-            }
-            reply.bytes += wire.fill(watch).await? as u64;
-        }
+        head = match parse_head(wire.bytes(), wanted.head)? {
+            Some(next) => next,
+            None => rest_of_head(wire, &mut reply, wanted, watch).await?,
+        };
     }
     if wanted.keeps(&head) {
         kept.keep_head(&wire.bytes()[..head.length]);

@@ -61,15 +61,23 @@ pub fn parse_head(bytes: &[u8], no_body: bool) -> Result<Option<Head>, Failure> 
         // Lengths first: most headers differ from all three in it.
         let value = header.value;
         match header.name.len() {
-            14 if header.name.eq_ignore_ascii_case("content-length")
-                && body != Some(BodyLength::Chunked) =>
-            {
-                body = Some(BodyLength::Fixed(parse_length(value)?));
+            14 if header.name.eq_ignore_ascii_case("content-length") => {
+                let length = BodyLength::Fixed(parse_length(value)?);
+                // Two lengths are one too many to believe either.
+                match body {
+                    Some(BodyLength::Fixed(_)) if body != Some(length) => {
+                        return Err(Failure::Protocol);
+                    }
+                    None => body = Some(length),
+                    _ => {}
+                }
             }
-            17 if header.name.eq_ignore_ascii_case("transfer-encoding")
-                && contains_word(value, b"chunked") =>
-            {
-                body = Some(BodyLength::Chunked);
+            17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+                // A coding counts before any length.
+                let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+                let chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+                close |= !chunked;
+                body = Some(if chunked { BodyLength::Chunked } else { BodyLength::UntilClose });
             }
             10 if header.name.eq_ignore_ascii_case("connection") => {
                 if contains_word(value, b"close") {
@@ -95,8 +103,13 @@ pub fn parse_head(bytes: &[u8], no_body: bool) -> Result<Option<Head>, Failure> 
 }
 
 fn parse_length(value: &[u8]) -> Result<u64, Failure> {
-    let text = std::str::from_utf8(value).map_err(|_| Failure::Protocol)?;
-    text.trim().parse().map_err(|_| Failure::Protocol)
+    let digits = value.trim_ascii();
+    // `parse` would take a sign.
+    if !digits.first().is_some_and(u8::is_ascii_digit) {
+        return Err(Failure::Protocol);
+    }
+    let text = std::str::from_utf8(digits).map_err(|_| Failure::Protocol)?;
+    text.parse().map_err(|_| Failure::Protocol)
 }
 
 fn contains_word(value: &[u8], word: &[u8]) -> bool {
@@ -183,8 +196,13 @@ impl Chunks {
             if line.is_empty() { ChunkState::Done } else { ChunkState::Trailer }
         } else {
             let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
+            let digits = digits.trim_ascii();
+            // `from_str_radix` would take a sign.
+            if !digits.first().is_some_and(u8::is_ascii_hexdigit) {
+                return Err(Failure::Protocol);
+            }
             let text = std::str::from_utf8(digits).map_err(|_| Failure::Protocol)?;
-            let size = u64::from_str_radix(text.trim(), 16).map_err(|_| Failure::Protocol)?;
+            let size = u64::from_str_radix(text, 16).map_err(|_| Failure::Protocol)?;
             if size == 0 { ChunkState::Trailer } else { ChunkState::Body(size) }
         };
         self.line.clear();

@@ -40,6 +40,8 @@ pub(crate) enum Reply {
     Bytes(Vec<u8>),
     /// Each piece in a write of its own, with the client given time to read it.
     Pieces(Vec<Vec<u8>>),
+    /// The same, and the connection is closed.
+    LastPieces(Vec<Vec<u8>>),
     /// These bytes, and the connection is closed.
     Last(Vec<u8>),
     /// These bytes again and again, until the client goes.
@@ -103,6 +105,13 @@ fn serve(
                 // the client sees them apart.
                 stream.write_all(piece).inspect(|()| std::thread::yield_now())
             }),
+            Reply::LastPieces(pieces) => {
+                for piece in &pieces {
+                    let _ = stream.write_all(piece);
+                    std::thread::yield_now();
+                }
+                return;
+            }
             Reply::Last(bytes) => {
                 let _ = stream.write_all(&bytes);
                 return;
