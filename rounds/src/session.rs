@@ -5,6 +5,8 @@
 //! each, and the series is judged until it is decided. What is said at the end is said whatever
 //! happened before: a target that died, a full disk and Ctrl-C all lead through `close`.
 
+mod around;
+
 use crate::attach::{attach, site_rules, surroundings};
 use crate::capture::{Capture, Captured, doubt, live_sites};
 use crate::control::Control;
@@ -17,6 +19,7 @@ use crate::observer::{self, Observer, Settled};
 use crate::request::{Outcome, RunError, RunRequest};
 use crate::silence::Silence;
 use crate::target::RunningTarget;
+use ebbtide_loadgen::engine::Values;
 use ebbtide_loadgen::hlog::HlogWriter;
 use ebbtide_loadgen::scenario::{Executor, Flow, MemoryWatch};
 use ebbtide_loadgen::{Engine, Pass, Plan, Totals, threshold};
@@ -103,6 +106,7 @@ async fn with_target(
         capture: Capture::new(folder, HeapReader::new(rules)),
         totals: Totals::default(),
         operations: BTreeMap::new(),
+        given: Arc::default(),
         busy: None,
         failure: None,
         began: Instant::now(),
@@ -115,10 +119,7 @@ async fn with_target(
     };
     let started = session.started();
     session.journal.note(started).await?;
-    let outcome = match &request.scenario.memory {
-        Some(watch) => session.rounds(watch).await,
-        None => session.load_once().await,
-    };
+    let outcome = session.parts().await;
     session.close(outcome).await
 }
 
@@ -135,6 +136,8 @@ struct Session<'a> {
     hlog: HlogWriter<File>,
     totals: Totals,
     operations: BTreeMap<String, u64>,
+    /// What setup has left for the flows.
+    given: Arc<Values>,
     busy: Option<u64>,
     failure: Option<String>,
     began: Instant,
@@ -172,7 +175,8 @@ impl Session<'_> {
     async fn load_once(&mut self) -> Result<(), RunError> {
         let start = PhaseStart { round: 0, kind: RoundKind::New, phase: Phase::Load };
         self.journal.note(Body::Phase(start)).await?;
-        let pass = Pass { threads: self.request.threads, ..Pass::default() };
+        let given = Arc::clone(&self.given);
+        let pass = Pass { threads: self.request.threads, given, ..Pass::default() };
         self.drive(pass, start).await
     }
 
@@ -237,6 +241,7 @@ impl Session<'_> {
             input_round: plan.input_round,
             iterations: Some(plan.iterations.clone()),
             threads: self.request.threads,
+            given: Arc::clone(&self.given),
             ..Pass::default()
         };
         self.busy = None;

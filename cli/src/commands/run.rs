@@ -4,7 +4,7 @@
 
 use super::{VERSION, command_line, on_runtime};
 use crate::failure::Failure;
-use crate::flags::{Making, Permission};
+use crate::flags::{Environment, Making, Permission};
 use crate::follow::{self, Follow};
 use crate::form::Reporting;
 use crate::output::{self, Output};
@@ -33,6 +33,8 @@ pub(crate) struct Run {
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
+    environment: Environment,
+    #[command(flatten)]
     making: Making,
     #[command(flatten)]
     reporting: Reporting,
@@ -48,7 +50,7 @@ impl Run {
     /// When the run could not begin or not be written down.
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
         self.reporting.check()?;
-        let (mut scenario, text) = read_scenario(&self.scenario)?;
+        let (mut scenario, text) = read_scenario(&self.scenario, &self.environment)?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         if let Some(base) = &scenario.target.base {
             let plan = Plan::resolve(&scenario, base)?;
@@ -82,12 +84,16 @@ impl Run {
 /// # Errors
 ///
 /// When it cannot be read, or all its faults.
-pub(crate) fn read_scenario(path: &Path) -> Result<(Scenario, String), Failure> {
+pub(crate) fn read_scenario(
+    path: &Path,
+    environment: &Environment,
+) -> Result<(Scenario, String), Failure> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("scenario `{name}`: {error}: check the path")))?;
     let mut scenario = Scenario::parse(&text, &name)?;
     ebbtide_loadgen::files::read(&mut scenario)?;
+    scenario.env.extend(environment.env.iter().cloned());
     Ok((scenario, text))
 }
 

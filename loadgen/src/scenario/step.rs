@@ -11,6 +11,7 @@ mod control;
 mod http;
 mod websocket;
 
+pub(crate) use control::unusable;
 pub(crate) use http::{encoded, inherited};
 
 use super::Step;
