@@ -9,6 +9,7 @@ use ebbtide_rounds::archive::ArchiveError;
 use ebbtide_rounds::exit::{FAILED, INTERRUPTED, USAGE};
 use ebbtide_rounds::folder::FolderError;
 use ebbtide_rounds::heap::HeapError;
+use ebbtide_rounds::join::JoinError;
 use std::fmt;
 use std::io;
 
@@ -66,6 +67,18 @@ impl From<RunError> for Failure {
 impl From<FolderError> for Failure {
     fn from(error: FolderError) -> Self {
         Self::failed(error)
+    }
+}
+
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Plan { .. }
+            | JoinError::Twice { .. }
+            | JoinError::Cut { .. }
+            | JoinError::Count(_) => Self::usage(error),
+            error => Self::failed(error),
+        }
     }
 }
 

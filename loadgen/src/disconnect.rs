@@ -5,13 +5,15 @@
 //! metric `disconnects`. Counting them is left to the recorder.
 
 use crate::sample::Failure;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a close frame without a code stands for (RFC 6455, section 7.1.5).
 pub const NO_CODE: u16 = 1_005;
 
 /// Why a connection ended.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Disconnect {
     /// The server closed it with this code of RFC 6455, section 7.4.
     Closed(u16),

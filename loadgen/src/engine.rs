@@ -5,16 +5,15 @@
 
 mod executor;
 mod local;
-mod once;
 mod tempo;
 mod thread;
 mod vu;
 
 use crate::fanout::Reunion;
-use crate::plan::{Part, Plan};
+use crate::plan::{Plan, Slot};
 use crate::recorder::Recorder;
 use crate::segment::Segment;
-use crate::totals::{Slice, Totals};
+use crate::totals::{IntervalHistograms, Slice, Totals};
 use crate::wire::lane::monotonic;
 use crate::wire::route::Route;
 pub use crate::wire::route::RouteError;
@@ -47,10 +46,7 @@ const ABORTED: u8 = 2;
 /// Not yet.
 const NEVER: u64 = u64::MAX;
 
-pub use once::Values;
 pub use tempo::PACE_RANGE;
-
-use once::Left;
 
 /// Counts the engines of this process, so that stamps of one are not taken for another's.
 static ENGINES: AtomicU32 = AtomicU32::new(0);
@@ -68,10 +64,6 @@ pub struct Pass {
     pub warmup: Duration,
     /// Which part of the load is driven.
     pub segment: Segment,
-    /// The load itself, or what is done once before or after it.
-    pub part: Part,
-    /// Variables that setup has left behind.
-    pub given: Arc<Values>,
 }
 
 /// Why an engine could not start.
@@ -105,25 +97,22 @@ pub(crate) struct Shared {
     drained: AtomicU64,
     spares: Mutex<Vec<Recorder>>,
     failure: Mutex<Option<String>>,
-    /// What setup or teardown has left behind.
-    left: Mutex<Option<Left>>,
 }
 
 impl Shared {
-    fn new(plan: &Plan, part: Part) -> Self {
+    fn new(plan: &Plan) -> Self {
         let engine = ENGINES.fetch_add(1, Ordering::Relaxed);
         Self {
             epoch: Instant::now(),
             clock_base: monotonic(),
             taken: plan.flows.iter().map(|_| AtomicU64::new(0)).collect(),
             token: std::process::id().rotate_left(12) ^ engine,
-            open_model: part == Part::Load && plan.is_open_model(),
+            open_model: plan.is_open_model(),
             tempo: Tempo::default(),
             stage: AtomicU8::new(LOADING),
             drained: AtomicU64::new(NEVER),
             spares: Mutex::default(),
             failure: Mutex::default(),
-            left: Mutex::default(),
         }
     }
 
@@ -163,11 +152,6 @@ impl Shared {
 
     /// Says why a thread could not do its work.
     pub(crate) fn fail(&self, why: String) {
-        self.give_up(format!("a thread of the generator failed: {why}"));
-    }
-
-    /// Says why the load cannot go on.
-    pub(crate) fn give_up(&self, why: String) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 }
@@ -239,15 +223,8 @@ pub struct Engine {
     warm: u64,
     planned: Option<Duration>,
     counted: bool,
-    part: Part,
-}
-
-/// Latencies of one interval, for [`crate::hlog`].
-#[derive(Clone, Default)]
-pub struct IntervalHistograms {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) recorder: Recorder,
-    pub(crate) length: Duration,
+    warms_up: bool,
+    slots: Arc<Vec<Slot>>,
 }
 
 impl Engine {
@@ -262,7 +239,7 @@ impl Engine {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads.min(THREADS_MAX),
         };
-        let shared = Arc::new(Shared::new(&plan, pass.part));
+        let shared = Arc::new(Shared::new(&plan));
         let (sender, reports) = mpsc::channel(REPORTS_AHEAD * threads);
         for place in 0..threads {
             let share = (Arc::clone(&plan), pass.clone(), Arc::clone(&shared));
@@ -275,6 +252,7 @@ impl Engine {
         let planned = if pass.iterations.is_some() { None } else { plan.duration() };
         Ok(Self {
             totals: Totals::new(&plan, threads),
+            slots: Arc::new(plan.slots.clone()),
             plan,
             shared,
             reports,
@@ -287,14 +265,14 @@ impl Engine {
             vus_max: vec![0; threads],
             planned,
             counted: pass.iterations.is_some(),
-            part: pass.part,
+            warms_up: !pass.warmup.is_zero(),
         })
     }
 
     /// Waits for the next second of load. None once load and drain are over.
     pub async fn next(&mut self) -> Option<Interval> {
         let threads = self.live.len();
-        let mut slice = Slice::new(&self.plan, threads);
+        let mut slice = Slice::new(&self.plan, threads, self.warms_up);
         let mut seen: Vec<bool> = self.live.iter().map(|live| !live).collect();
         if seen.iter().all(|seen| *seen) {
             return None;
@@ -312,16 +290,17 @@ impl Engine {
                 self.live[report.thread] = false;
             }
             if !report.warmup {
-                self.totals.add(report.thread, &report.recorder, (report.length, report.cpu));
+                self.totals.add(report.thread, &report.recorder, report.spent);
             }
-            slice.add(report.thread, &report.recorder, (report.length, report.cpu));
+            slice.add(report.thread, &report.recorder, (report.spent, report.warmup));
             self.reunion.add(report.thread, &report.spreads.0, report.spreads.1);
             self.shared.hand_back(report.recorder);
         }
         for spread in self.reunion.finished() {
             let Some(length) = spread.length() else { continue };
-            slice.spread(spread.slot as usize, length);
-            if spread.sent >= self.warm {
+            let measured = spread.sent >= self.warm;
+            slice.spread(spread.slot as usize, (length, measured));
+            if measured {
                 self.totals.spread(spread.slot as usize, length);
             }
         }
@@ -329,11 +308,9 @@ impl Engine {
         self.totals.set_vus(vus, self.vus_max.iter().sum());
         let interval = slice.interval(vus);
         self.watch_target(&slice);
-        self.histograms = IntervalHistograms {
-            plan: Arc::clone(&self.plan),
-            length: slice.length(),
-            recorder: slice.into_recorder(),
-        };
+        let length = slice.length();
+        let slots = Arc::clone(&self.slots);
+        self.histograms = IntervalHistograms::new(slots, slice.into_recorder(), length);
         Some(interval)
     }
 
@@ -356,7 +333,7 @@ impl Engine {
         }
         if let Some(why) = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
-            self.totals.set_lost(why);
+            self.totals.set_lost(format!("a thread of the generator failed: {why}"));
             self.stopper().abort();
         }
     }

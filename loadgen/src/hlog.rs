@@ -1,27 +1,26 @@
 //! The interval log of HdrHistogram (`metrics.hlog`): latencies of each second, by metric and
-//! operation, that any HdrHistogram tool reads.
+//! operation, that any HdrHistogram tool reads, and that has all there is: the sum of its lines is
+//! what was measured, to the last bit.
 //!
-//! In: histograms of an interval. Out: lines of the log, written to any writer. Which file that
-//! is, is left to the caller.
+//! In: histograms of an interval. Out: lines of the log, written to any writer, and the same
+//! histograms read back. Which file that is, is left to the caller.
 
-use crate::engine::IntervalHistograms;
-use crate::plan::SlotKind;
+mod read;
+
+pub use read::{Entry, HlogError, Log, read};
+
+use crate::plan::{Slot, SlotKind};
 use crate::recorder::{Trend, add, histogram};
+use crate::totals::IntervalHistograms;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Values are microseconds; the column of maxima is in milliseconds.
 const MAX_DIVISOR: f64 = 1e3;
-
-/// What is written of each slot: a word for the tag, and the trends it sums.
-const TRENDS: [(&str, &[Trend]); 3] = [
-    ("duration", &[Trend::Duration, Trend::DurationLong]),
-    ("latency", &[Trend::Latency]),
-    ("delivery", &[Trend::Delivery]),
-];
 
 /// Writes an interval log.
 pub struct HlogWriter<W: Write> {
@@ -70,25 +69,40 @@ impl<W: Write> HlogWriter<W> {
     }
 }
 
-/// Histograms that are not empty, with their tags.
+/// Histograms that are not empty, with their tags. `duration` is that of all exchanges;
+/// `duration_long` those among them whose reply came in several pieces.
 fn tagged(interval: &IntervalHistograms) -> Vec<(String, Histogram<u64>)> {
     let mut tagged = Vec::new();
-    for (slot, record) in interval.plan.slots.iter().zip(&interval.recorder.slots) {
-        for (word, trends) in TRENDS {
+    for (tag, record) in slot_tags(&interval.slots).iter().zip(&interval.recorder.slots) {
+        for trend in Trend::ALL {
             let mut sum = histogram();
-            for trend in trends {
-                if let Some(histogram) = &record.trends[*trend as usize] {
+            let parts: &[Trend] =
+                if trend == Trend::Duration { &[trend, Trend::DurationLong] } else { &[trend] };
+            for part in parts {
+                if let Some(histogram) = &record.trends[*part as usize] {
                     add(&mut sum, histogram);
                 }
             }
             if !sum.is_empty() {
-                let flow = interval.plan.flows.get(slot.flow).map_or("", |flow| &flow.name);
-                let text = format!("{}:{flow}:{}:{word}", kind_word(slot.kind), slot.name);
-                tagged.push((tag_text(&text), sum));
+                tagged.push((format!("{tag}:{}", trend.word()), sum));
             }
         }
     }
     tagged
+}
+
+/// A tag for each slot, by its kind, flow and name; those that would be the same are numbered.
+fn slot_tags(slots: &[Slot]) -> Vec<String> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut tags = Vec::with_capacity(slots.len());
+    for slot in slots {
+        let flow = slot.tags.get("flow").map_or("", String::as_str);
+        let text = tag_text(&format!("{}:{flow}:{}", kind_word(slot.kind), slot.name));
+        let count = seen.entry(text.clone()).or_default();
+        *count += 1;
+        tags.push(if *count == 1 { text } else { format!("{text}#{count}") });
+    }
+    tags
 }
 
 fn kind_word(kind: SlotKind) -> &'static str {

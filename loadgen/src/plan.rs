@@ -6,12 +6,10 @@
 
 mod compile;
 mod control;
-mod feed;
 mod op;
 mod quick;
 
 pub use control::{ConditionOp, ControlOp, TestOp};
-pub use feed::{FeedPlan, FeederPlan, Part};
 pub use op::{
     AwaitOp, BodyOp, CaptureOp, ConnectOp, ExpectOp, Heads, HttpOp, Op, Prepared, SendOp,
 };
@@ -22,8 +20,9 @@ use crate::scenario::protocol::Protocol;
 use crate::scenario::realtime::Reconnect;
 use crate::scenario::transport::Transport;
 use crate::scenario::{Executor, Scenario, ThresholdText};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 use std::time::Duration;
 use url::Url;
 
@@ -42,6 +41,8 @@ pub struct Plan {
     pub transport: Transport,
     /// What is spoken on connections, and who shares them.
     pub protocol: Protocol,
+    /// Load at the start that is not measured. Flows of a constant load are that much longer.
+    pub warmup: Duration,
     /// Conditions on the summary.
     pub thresholds: Vec<ThresholdText>,
     /// Flows, in the order of their names.
@@ -54,8 +55,6 @@ pub struct Plan {
     pub stamps: bool,
     /// Reasons for which steps let an iteration fail.
     pub reasons: Vec<String>,
-    /// Tables of data.
-    pub feeders: Vec<FeederPlan>,
 }
 
 /// Where the target is.
@@ -74,7 +73,7 @@ pub struct Address {
 }
 
 /// What samples of one step, or of one flow, are counted under.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Slot {
     /// Place of the flow.
     pub flow: usize,
@@ -87,7 +86,7 @@ pub struct Slot {
 }
 
 /// What is measured in a slot.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SlotKind {
     /// Iterations of a flow.
@@ -119,7 +118,7 @@ impl SlotKind {
 }
 
 /// A check's name, and where it belongs.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct CheckName {
     /// As in the summary: `status is 200`.
     pub name: String,
@@ -155,12 +154,6 @@ pub struct FlowPlan {
     pub cookies: bool,
     /// They keep them from iteration to iteration.
     pub keep_cookies: bool,
-    /// What it is for.
-    pub part: Part,
-    /// What it reads of tables.
-    pub feeds: Vec<FeedPlan>,
-    /// Places of variables, and what of setup they are filled from.
-    pub given: Vec<(usize, String)>,
 }
 
 /// A socket of a flow.
@@ -205,23 +198,17 @@ impl Plan {
             address,
             transport: scenario.target.transport.clone(),
             protocol: scenario.target.protocol,
+            warmup: scenario.warmup,
             thresholds: scenario.thresholds.clone(),
             ..Self::default()
         };
         let mut faults: Vec<Fault> = Vec::new();
-        let mut note = |line: usize, path: String, what: String| {
-            faults.push(scenario.fault(line, &path, what));
-        };
-        compile::tables(&mut plan, scenario, &mut note);
         for (name, flow) in &scenario.flows {
+            let mut note = |line: usize, path: String, what: String| {
+                faults.push(scenario.fault(line, &path, what));
+            };
             compile::flow(&mut plan, scenario, (name, flow), (base, &mut note));
         }
-        for (part, once) in [(Part::Setup, &scenario.setup), (Part::Teardown, &scenario.teardown)] {
-            if let Some(once) = once {
-                compile::once(&mut plan, scenario, (part, once), (base, &mut note));
-            }
-        }
-        compile::share(&mut plan, scenario, &mut note);
         if faults.is_empty() { Ok(plan) } else { Err(Faults { list: faults }) }
     }
 
@@ -233,38 +220,31 @@ impl Plan {
         found.map(|flow| flow.operations.clone()).unwrap_or_default()
     }
 
-    /// The flows that are the load.
-    fn load(&self) -> impl Iterator<Item = &FlowPlan> {
-        self.flows.iter().filter(|flow| flow.part == Part::Load)
+    /// What tells it from other plans: 16 hexadecimal digits of FNV-1a over all that is in it.
+    /// The same for all segments of one load, and for the same version of the tool alone.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hash = Fnv(0xCBF2_9CE4_8422_2325);
+        // Hashing cannot fail.
+        let _ = write!(hash, "{self:?}");
+        format!("{:016x}", hash.0)
     }
 
     /// Names of the flows, in order.
     pub fn flows(&self) -> impl Iterator<Item = &str> {
-        self.load().map(|flow| flow.name.as_str())
-    }
-
-    /// Whether there is something to do in a part of the run.
-    #[must_use]
-    pub fn has(&self, part: Part) -> bool {
-        self.flows.iter().any(|flow| flow.part == part)
-    }
-
-    /// Whether flows read what setup leaves behind.
-    #[must_use]
-    pub fn needs_setup(&self) -> bool {
-        self.flows.iter().any(|flow| !flow.given.is_empty())
+        self.flows.iter().map(|flow| flow.name.as_str())
     }
 
     /// Whether any flow starts its iterations by the clock.
     #[must_use]
     pub fn is_open_model(&self) -> bool {
-        self.load().any(|flow| flow.executor.is_open())
+        self.flows.iter().any(|flow| flow.executor.is_open())
     }
 
     /// Length of the load as planned, without graceful stops; none when counts decide.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
-        let lengths = self.load().map(|flow| Some(flow.start_time + flow.executor.length()?));
+        let lengths = self.flows.iter().map(|flow| Some(flow.start_time + flow.executor.length()?));
         lengths.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 }
@@ -277,6 +257,18 @@ fn without_credentials(base: &str) -> String {
     };
     let (_, host) = compile::split_credentials(rest);
     format!("{scheme}://{host}")
+}
+
+/// FNV-1a of 64 bits (Fowler, Noll and Vo).
+struct Fnv(u64);
+
+impl Write for Fnv {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+        Ok(())
+    }
 }
 
 impl Executor {
@@ -295,6 +287,18 @@ impl Executor {
             Self::SharedIterations { .. } if !counted => 0,
             _ => u64::from(crate::schedule::vus_max(self)),
         }
+    }
+
+    /// The same with a stretch before it that is not measured: where the load is constant, it is
+    /// that much longer; a ramp and a count stay what they are, and begin unmeasured.
+    #[must_use]
+    pub fn after(mut self, warmup: Duration) -> Self {
+        if let Self::ConstantVus { duration, .. } | Self::ConstantArrivalRate { duration, .. } =
+            &mut self
+        {
+            *duration += warmup;
+        }
+        self
     }
 
     /// When no more iterations are started, whatever their count.

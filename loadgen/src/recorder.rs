@@ -7,6 +7,7 @@ use crate::disconnect::Disconnect;
 use crate::sample::Failure;
 use ebbtide_record::event::CheckCount;
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Longest latency told apart: an hour, in microseconds. Longer ones count as this.
@@ -56,7 +57,42 @@ pub enum Notice {
 }
 
 /// Kinds of trends.
-pub const TRENDS: usize = 11;
+pub const TRENDS: usize = Trend::ALL.len();
+
+impl Trend {
+    /// All of them, in the order of their values.
+    pub const ALL: [Self; 11] = [
+        Self::Duration,
+        Self::DurationLong,
+        Self::Waiting,
+        Self::Receiving,
+        Self::Latency,
+        Self::Connecting,
+        Self::Session,
+        Self::Delivery,
+        Self::LateStart,
+        Self::Pacing,
+        Self::Spread,
+    ];
+
+    /// Its word in the interval log. A word never changes.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Duration => "duration",
+            Self::DurationLong => "duration_long",
+            Self::Waiting => "waiting",
+            Self::Receiving => "receiving",
+            Self::Latency => "latency",
+            Self::Connecting => "connecting",
+            Self::Session => "session",
+            Self::Delivery => "delivery",
+            Self::LateStart => "late_start",
+            Self::Pacing => "pacing",
+            Self::Spread => "spread",
+        }
+    }
+}
 
 /// A latency histogram in microseconds.
 #[must_use]
@@ -88,7 +124,8 @@ pub struct SlotRecord {
 }
 
 /// Plain sums.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Counters {
     /// Iterations completed.
     pub iterations: u64,
@@ -100,8 +137,6 @@ pub struct Counters {
     pub dropped: u64,
     /// Iterations due that had to wait for a free user.
     pub queued: u64,
-    /// Users, or in the open model arrivals, that had no row of data left.
-    pub exhausted: u64,
     /// Exchanges, failed ones included.
     pub requests: u64,
     /// WebSocket messages sent.
@@ -273,7 +308,6 @@ impl Counters {
             offered,
             dropped,
             queued,
-            exhausted,
             requests,
             messages_sent,
             messages_received,
@@ -294,7 +328,6 @@ impl Counters {
         *offered += other.offered;
         *dropped += other.dropped;
         *queued += other.queued;
-        *exhausted += other.exhausted;
         *requests += other.requests;
         *messages_sent += other.messages_sent;
         *messages_received += other.messages_received;

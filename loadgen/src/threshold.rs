@@ -7,7 +7,7 @@
 use crate::fault::did_you_mean;
 use ebbtide_record::metric::ThresholdResult;
 use ebbtide_record::{Metric, MetricType, Metrics};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use MetricType::{Counter, Gauge, Rate, Trend};
@@ -58,7 +58,8 @@ pub const METRICS: [(&str, MetricType); 41] = [
 ];
 
 /// A condition on the summary, in k6's grammar.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct ThresholdText {
     /// Metric with its tags: `http_req_duration{name:login}`.
     pub metric: String,
@@ -68,6 +69,16 @@ pub struct ThresholdText {
     pub abort_on_fail: bool,
     /// It is not judged earlier than this.
     pub delay_abort_eval: Duration,
+}
+
+impl ThresholdText {
+    /// Whether it claims something about times that the generator measured, so that a generator
+    /// that was the bottleneck makes it void.
+    #[must_use]
+    pub fn speaks_of_latency(&self) -> bool {
+        let metric = self.metric.split('{').next().unwrap_or_default();
+        METRICS.iter().any(|(name, kind)| *name == metric && *kind == Trend)
+    }
 }
 
 /// Tags with the values asked for.

@@ -3,9 +3,11 @@
 //! In: recorders of threads, other totals. Out: metrics in k6's names, operations, warnings, and
 //! the interval of a second. When it is asked, and where it goes, is left to the caller.
 
+mod ledger;
 mod metrics;
-mod once;
 mod realtime;
+
+pub use ledger::{Ledger, SCHEMA as LEDGER_SCHEMA};
 
 use crate::plan::{CheckName, Plan, Slot, SlotKind};
 use crate::recorder::{Counters, Notice, Recorder, Trend, add, histogram};
@@ -15,6 +17,7 @@ use ebbtide_record::event::{Interval, MetricsSoFar, Quantiles, Warning};
 use ebbtide_record::summary::GENERATOR_SATURATED;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Share of a thread's time above which the generator is taken for the bottleneck.
@@ -29,6 +32,63 @@ const LATE_START_SATURATED_MS: f64 = 100.0;
 /// Measured time under which nothing is said of the generator's health.
 const HEALTH_MIN_S: f64 = 1.0;
 
+/// What a thread's interval cost, nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    /// Its length.
+    pub(crate) length: u64,
+    /// CPU used.
+    pub(crate) cpu: u64,
+    /// Time in which the thread could have run and had no CPU.
+    pub(crate) waited: u64,
+}
+
+/// Latencies of one interval, for [`crate::hlog`]; warm-up excluded.
+#[derive(Clone, Default)]
+pub struct IntervalHistograms {
+    pub(crate) slots: Arc<Vec<Slot>>,
+    pub(crate) recorder: Recorder,
+    pub(crate) length: Duration,
+}
+
+impl IntervalHistograms {
+    /// The histograms of an interval of a plan with these slots.
+    #[must_use]
+    pub fn new(slots: Arc<Vec<Slot>>, recorder: Recorder, length: Duration) -> Self {
+        Self { slots, recorder, length }
+    }
+
+    /// Latency from the actual start, from the intended one in the open model, and of deliveries
+    /// where there were any.
+    #[must_use]
+    pub fn quantiles(&self, open_model: bool) -> (Quantiles, Option<Quantiles>, Option<Quantiles>) {
+        let kinds: Vec<SlotKind> = self.slots.iter().map(|slot| slot.kind).collect();
+        quantiles_of(&self.recorder, &kinds, open_model)
+    }
+}
+
+fn quantiles_of(
+    recorder: &Recorder,
+    kinds: &[SlotKind],
+    open_model: bool,
+) -> (Quantiles, Option<Quantiles>, Option<Quantiles>) {
+    let exchange = |place: usize| {
+        matches!(
+            kinds[place],
+            SlotKind::Http | SlotKind::Connect | SlotKind::Send | SlotKind::Ping | SlotKind::Close
+        )
+    };
+    let latency = sum_trends(recorder, exchange, &[Trend::Duration, Trend::DurationLong]);
+    let corrected = open_model.then(|| sum_trends(recorder, exchange, &[Trend::Latency]));
+    let listen = |place: usize| kinds[place] == SlotKind::Listen;
+    let delivery = sum_trends(recorder, listen, &[Trend::Delivery]);
+    (
+        quantiles(&latency),
+        corrected.as_ref().map(quantiles),
+        (!delivery.is_empty()).then(|| quantiles(&delivery)),
+    )
+}
+
 /// What was measured over one pass, or over several merged.
 #[derive(Clone, Default)]
 pub struct Totals {
@@ -37,15 +97,24 @@ pub struct Totals {
     /// Reasons for which steps let an iteration fail.
     reasons: Vec<String>,
     thresholds: Vec<ThresholdText>,
+    /// Arrivals come by the clock.
+    open_model: bool,
+    /// Failed exchanges that are known by their words alone.
+    told: BTreeMap<String, u64>,
     recorder: Recorder,
     /// Length by thread, nanoseconds.
     lengths: Vec<u64>,
     /// Length of passes merged into this one, nanoseconds.
     earlier: u64,
     cpu: u64,
+    /// Time that threads waited for a CPU, nanoseconds.
+    waited: u64,
     wall: u64,
     threads: usize,
     vus: u64,
+    /// Fewest and most users at the end of a second.
+    vus_low: u64,
+    vus_high: u64,
     vus_max: u64,
     lost: Option<String>,
 }
@@ -59,16 +128,19 @@ impl Totals {
             thresholds: plan.thresholds.clone(),
             recorder: Recorder::new(plan.slots.len(), plan.checks.len()),
             lengths: vec![0; threads],
+            open_model: plan.is_open_model(),
             threads,
+            vus_low: u64::MAX,
             ..Self::default()
         }
     }
 
-    pub(crate) fn add(&mut self, thread: usize, recorder: &Recorder, (length, cpu): (u64, u64)) {
+    pub(crate) fn add(&mut self, thread: usize, recorder: &Recorder, spent: Spent) {
         self.recorder.merge(recorder);
-        self.lengths[thread] += length;
-        self.wall += length;
-        self.cpu += cpu;
+        self.lengths[thread] += spent.length;
+        self.wall += spent.length;
+        self.cpu += spent.cpu;
+        self.waited += spent.waited;
     }
 
     /// Adds the spread of a message, nanoseconds.
@@ -78,6 +150,8 @@ impl Totals {
 
     pub(crate) fn set_vus(&mut self, vus: u64, vus_max: u64) {
         self.vus = vus;
+        self.vus_low = self.vus_low.min(vus);
+        self.vus_high = self.vus_high.max(vus);
         self.vus_max = self.vus_max.max(vus_max);
     }
 
@@ -98,24 +172,16 @@ impl Totals {
         self.recorder.merge(&other.recorder);
         self.earlier += other.measured_ns();
         self.cpu += other.cpu;
+        self.waited += other.waited;
         self.wall += other.wall;
         self.threads = self.threads.max(other.threads);
         self.vus = other.vus;
+        self.vus_low = self.vus_low.min(other.vus_low);
+        self.vus_high = self.vus_high.max(other.vus_high);
         self.vus_max = self.vus_max.max(other.vus_max);
         if other.lost.is_some() {
             self.lost.clone_from(&other.lost);
         }
-    }
-
-    /// Adds the samples of what was done once around the load, but not its time: rates are those
-    /// of the load.
-    pub fn merge_once(&mut self, other: &Self) {
-        if self.slots.is_empty() {
-            let Self { slots, checks, reasons, thresholds, recorder, .. } = other.clone();
-            *self = Self { slots, checks, reasons, thresholds, recorder, ..Self::default() };
-            return;
-        }
-        self.recorder.merge(&other.recorder);
     }
 
     fn measured_ns(&self) -> u64 {
@@ -133,11 +199,20 @@ impl Totals {
     pub fn so_far(&self) -> MetricsSoFar {
         MetricsSoFar {
             metrics: self.metrics(),
-            errors: errors(&self.recorder, &self.reasons),
+            errors: self.errors(),
             checks: self.check_counts(),
             operations: self.operations(),
             measured_ms: self.measured_ns() as f64 / 1e6,
         }
+    }
+
+    /// Failed exchanges by reason.
+    fn errors(&self) -> BTreeMap<String, u64> {
+        let mut all = errors(&self.recorder, &self.reasons);
+        for (reason, count) in &self.told {
+            *all.entry(reason.clone()).or_default() += count;
+        }
+        all
     }
 
     fn check_counts(&self) -> BTreeMap<String, ebbtide_record::event::CheckCount> {
@@ -179,14 +254,6 @@ impl Totals {
                     self.recorder.counters.offered
                 ),
                 advice: "raise `max_vus` or `queue`, or lower the rate".to_owned(),
-            });
-        }
-        let exhausted = self.recorder.counters.exhausted;
-        if exhausted > 0 {
-            warnings.push(Warning {
-                code: "data_exhausted".to_owned(),
-                message: format!("{exhausted} virtual users stopped: no row of data was left"),
-                advice: "add rows, or write `when_exhausted = \"repeat\"`".to_owned(),
             });
         }
         let lost = self.lost_deliveries();
@@ -294,16 +361,15 @@ fn told(notice: Notice, count: u64) -> Warning {
 }
 
 fn errors(recorder: &Recorder, reasons: &[String]) -> BTreeMap<String, u64> {
-    recorder.failures.iter().map(|(failure, count)| (words(*failure, reasons), *count)).collect()
-}
-
-/// A failure as it is told.
-fn words(failure: Failure, reasons: &[String]) -> String {
-    let asked = match failure {
-        Failure::Asked(place) => reasons.get(usize::from(place)).cloned(),
+    let words = |failure: &Failure| match failure {
+        Failure::Asked(place) => reasons.get(usize::from(*place)).cloned(),
         _ => None,
     };
-    asked.unwrap_or_else(|| failure.to_string())
+    recorder
+        .failures
+        .iter()
+        .map(|(failure, count)| (words(failure).unwrap_or_else(|| failure.to_string()), *count))
+        .collect()
 }
 
 /// One second of load, while it is put together from the reports of all threads.
@@ -312,30 +378,45 @@ pub(crate) struct Slice {
     reasons: Vec<String>,
     open_model: bool,
     recorder: Recorder,
+    /// What does not belong to the warm-up, where there is one.
+    measured: Option<Recorder>,
     lengths: Vec<u64>,
     cpu: u64,
 }
 
 impl Slice {
-    pub(crate) fn new(plan: &Plan, threads: usize) -> Self {
+    pub(crate) fn new(plan: &Plan, threads: usize, warms_up: bool) -> Self {
+        let empty = || Recorder::new(plan.slots.len(), plan.checks.len());
         Self {
             kinds: plan.slots.iter().map(|slot| slot.kind).collect(),
             reasons: plan.reasons.clone(),
             open_model: plan.is_open_model(),
-            recorder: Recorder::new(plan.slots.len(), plan.checks.len()),
+            recorder: empty(),
+            measured: warms_up.then(empty),
             lengths: vec![0; threads],
             cpu: 0,
         }
     }
 
-    pub(crate) fn add(&mut self, thread: usize, recorder: &Recorder, (length, cpu): (u64, u64)) {
+    pub(crate) fn add(
+        &mut self,
+        thread: usize,
+        recorder: &Recorder,
+        (spent, warmup): (Spent, bool),
+    ) {
         self.recorder.merge(recorder);
-        self.lengths[thread] += length;
-        self.cpu += cpu;
+        if let Some(measured) = self.measured.as_mut().filter(|_| !warmup) {
+            measured.merge(recorder);
+        }
+        self.lengths[thread] += spent.length;
+        self.cpu += spent.cpu;
     }
 
-    pub(crate) fn spread(&mut self, slot: usize, length: u64) {
+    pub(crate) fn spread(&mut self, slot: usize, (length, measured): (u64, bool)) {
         self.recorder.record(slot, Trend::Spread, length);
+        if let Some(recorder) = self.measured.as_mut().filter(|_| measured) {
+            recorder.record(slot, Trend::Spread, length);
+        }
     }
 
     pub(crate) fn length(&self) -> Duration {
@@ -346,29 +427,17 @@ impl Slice {
         &self.recorder.counters
     }
 
+    /// What was measured; warm-up excluded.
     pub(crate) fn into_recorder(self) -> Recorder {
-        self.recorder
+        self.measured.unwrap_or(self.recorder)
     }
 
     pub(crate) fn interval(&self, vus: u64) -> Interval {
         let counters = &self.recorder.counters;
-        let exchange = |kind: SlotKind| {
-            matches!(
-                kind,
-                SlotKind::Http
-                    | SlotKind::Connect
-                    | SlotKind::Send
-                    | SlotKind::Ping
-                    | SlotKind::Close
-            )
-        };
-        let of = |wanted: &dyn Fn(SlotKind) -> bool, trends: &[Trend]| {
-            sum_trends(&self.recorder, |place| wanted(self.kinds[place]), trends)
-        };
-        let flow = |kind| kind == SlotKind::Flow;
-        let listen = |kind| kind == SlotKind::Listen;
-        let late = of(&flow, &[Trend::LateStart]);
-        let delivery = of(&listen, &[Trend::Delivery]);
+        let (latency, corrected, delivery) =
+            quantiles_of(&self.recorder, &self.kinds, self.open_model);
+        let flow = |place: usize| self.kinds[place] == SlotKind::Flow;
+        let late = sum_trends(&self.recorder, flow, &[Trend::LateStart]);
         let wall: u64 = self.lengths.iter().sum();
         Interval {
             duration_ms: self.length().as_secs_f64() * 1e3,
@@ -382,9 +451,9 @@ impl Slice {
             messages_received: counters.messages_received,
             bytes_sent: counters.bytes_sent,
             bytes_received: counters.bytes_received,
-            latency: quantiles(&of(&exchange, &[Trend::Duration, Trend::DurationLong])),
-            corrected: self.open_model.then(|| quantiles(&of(&exchange, &[Trend::Latency]))),
-            delivery: (!delivery.is_empty()).then(|| quantiles(&delivery)),
+            latency,
+            corrected,
+            delivery,
             generator_cpu: if wall == 0 { 0.0 } else { self.cpu as f64 / wall as f64 },
             late_start_p99_ms: late.value_at_quantile(0.99) as f64 / 1e3,
         }
@@ -429,7 +498,8 @@ mod tests {
             recorder.record(slot, Trend::Pacing, own * 1_000_000);
             recorder.record(slot, Trend::LateStart, late * 1_000_000);
             let mut totals = Totals::new(&plan, 1);
-            totals.add(0, &recorder, (2_000_000_000, 1_000_000));
+            let spent = Spent { length: 2_000_000_000, cpu: 1_000_000, waited: 0 };
+            totals.add(0, &recorder, spent);
             let codes: Vec<String> =
                 totals.warnings().into_iter().map(|warning| warning.code).collect();
             assert_eq!(codes.first().map(String::as_str), code, "{own} {late} {queued}");

@@ -2,6 +2,7 @@
 //! and how it is read again. The event log is the only truth; everything else in the folder is
 //! either a source (scenario, snapshots) or can be made again from the log.
 
+use ebbtide_loadgen::totals::Ledger;
 use ebbtide_record::event::{Body, Event, VERSION};
 use ebbtide_record::{State, Summary};
 use std::fs::{self, File, OpenOptions};
@@ -17,6 +18,8 @@ pub const SCENARIO: &str = "scenario.toml";
 pub const PLAN: &str = "plan.json";
 /// Latencies, second by second.
 pub const HISTOGRAMS: &str = "metrics.hlog";
+/// What was measured, but for the histograms: what `report merge` adds up.
+pub const TOTALS: &str = "totals.json";
 /// Heap snapshots.
 pub const SNAPSHOTS: &str = "snapshots";
 /// The summary.
@@ -105,6 +108,19 @@ impl RunFolder {
             .map_err(|source| FolderError::Unwritable { path, source })
     }
 
+    /// Writes down what was measured, so that it can be joined with other parts of the load.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Unwritable`].
+    pub fn write_totals(&self, ledger: &Ledger) -> Result<(), FolderError> {
+        let text = serde_json::to_vec_pretty(ledger).map_err(|source| FolderError::Unwritable {
+            path: self.path.join(TOTALS),
+            source: source.into(),
+        })?;
+        self.write(TOTALS, &text)
+    }
+
     /// Opens the event log.
     ///
     /// # Errors
@@ -138,6 +154,15 @@ impl EventLog {
     /// [`FolderError::Unwritable`], for example when the disk is full.
     pub fn append(&mut self, body: Body) -> Result<Event, FolderError> {
         let t_ms = self.began.elapsed().as_millis() as u64;
+        self.append_at(t_ms, body)
+    }
+
+    /// Appends what happened at a time of its own, milliseconds since the run began.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventLog::append`].
+    pub fn append_at(&mut self, t_ms: u64, body: Body) -> Result<Event, FolderError> {
         let event = Event { v: VERSION, seq: self.seq, t_ms, body };
         let mut line = serde_json::to_vec(&event).map_err(|source| FolderError::Unwritable {
             path: self.path.clone(),

@@ -23,6 +23,7 @@ pub mod request;
 pub mod attach;
 
 pub mod archive;
+pub mod join;
 pub mod session;
 pub mod silence;
 pub mod watch;

@@ -6,7 +6,7 @@ use crate::folder::FolderError;
 use crate::heap::HeapError;
 use crate::target::TargetError;
 use ebbtide_loadgen::scenario::Scenario;
-use ebbtide_loadgen::{EngineError, Faults};
+use ebbtide_loadgen::{EngineError, Faults, Segment};
 use ebbtide_profiler::source::SourceError;
 use ebbtide_record::State;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub struct RunRequest {
     pub ebb: PathBuf,
     /// Threads of the generator; 0 for one per core.
     pub threads: usize,
+    /// Which part of the load is driven.
+    pub segment: Segment,
     /// Inconclusive is a failure too.
     pub strict: bool,
     /// Version of the tool.

@@ -5,8 +5,6 @@
 //! each, and the series is judged until it is decided. What is said at the end is said whatever
 //! happened before: a target that died, a full disk and Ctrl-C all lead through `close`.
 
-mod around;
-
 use crate::attach::{attach, site_rules, surroundings};
 use crate::capture::{Capture, Captured, doubt, live_sites};
 use crate::control::Control;
@@ -19,7 +17,6 @@ use crate::observer::{self, Observer, Settled};
 use crate::request::{Outcome, RunError, RunRequest};
 use crate::silence::Silence;
 use crate::target::RunningTarget;
-use ebbtide_loadgen::engine::Values;
 use ebbtide_loadgen::hlog::HlogWriter;
 use ebbtide_loadgen::scenario::{Executor, Flow, MemoryWatch};
 use ebbtide_loadgen::{Engine, Pass, Plan, Totals, threshold};
@@ -106,11 +103,11 @@ async fn with_target(
         capture: Capture::new(folder, HeapReader::new(rules)),
         totals: Totals::default(),
         operations: BTreeMap::new(),
-        given: Arc::default(),
         busy: None,
         failure: None,
         began: Instant::now(),
         request,
+        folder,
         control,
         target,
         plan,
@@ -119,13 +116,17 @@ async fn with_target(
     };
     let started = session.started();
     session.journal.note(started).await?;
-    let outcome = session.parts().await;
+    let outcome = match &request.scenario.memory {
+        Some(watch) => session.rounds(watch).await,
+        None => session.load_once().await,
+    };
     session.close(outcome).await
 }
 
 /// A run in progress.
 struct Session<'a> {
     request: &'a RunRequest,
+    folder: &'a RunFolder,
     control: Control,
     target: &'a mut RunningTarget,
     plan: Arc<Plan>,
@@ -136,8 +137,6 @@ struct Session<'a> {
     hlog: HlogWriter<File>,
     totals: Totals,
     operations: BTreeMap<String, u64>,
-    /// What setup has left for the flows.
-    given: Arc<Values>,
     busy: Option<u64>,
     failure: Option<String>,
     began: Instant,
@@ -175,8 +174,12 @@ impl Session<'_> {
     async fn load_once(&mut self) -> Result<(), RunError> {
         let start = PhaseStart { round: 0, kind: RoundKind::New, phase: Phase::Load };
         self.journal.note(Body::Phase(start)).await?;
-        let given = Arc::clone(&self.given);
-        let pass = Pass { threads: self.request.threads, given, ..Pass::default() };
+        let pass = Pass {
+            threads: self.request.threads,
+            segment: self.request.segment,
+            warmup: self.plan.warmup,
+            ..Pass::default()
+        };
         self.drive(pass, start).await
     }
 
@@ -241,7 +244,7 @@ impl Session<'_> {
             input_round: plan.input_round,
             iterations: Some(plan.iterations.clone()),
             threads: self.request.threads,
-            given: Arc::clone(&self.given),
+            segment: self.request.segment,
             ..Pass::default()
         };
         self.busy = None;
@@ -422,6 +425,10 @@ impl Session<'_> {
             self.failure = Some(error.to_string());
         }
         self.is_over();
+        let ledger = self.totals.ledger(&self.plan, self.request.segment);
+        if let Err(error) = self.folder.write_totals(&ledger) {
+            self.failure.get_or_insert(error.to_string());
+        }
         let mut so_far = self.totals.so_far();
         let failed = self.judge_thresholds(&mut so_far.metrics);
         // A full disk must not keep the end from being told: the state has it in any case.
@@ -458,10 +465,7 @@ impl Session<'_> {
     }
 
     fn claims_latency(&self) -> bool {
-        let speaks = |metric: &str| {
-            ["duration", "latency", "waiting", "rtt", "delivery"].iter().any(|w| metric.contains(w))
-        };
-        self.plan.thresholds.iter().any(|threshold| speaks(&threshold.metric))
+        self.plan.thresholds.iter().any(|threshold| threshold.speaks_of_latency())
     }
 }
 

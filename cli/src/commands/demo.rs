@@ -9,7 +9,7 @@ use crate::flags::Making;
 use crate::output::{self, Output};
 use crate::{folder_name, interrupt};
 use clap::Args;
-use ebbtide_loadgen::Scenario;
+use ebbtide_loadgen::{Scenario, Segment};
 use ebbtide_record::verdict::SiteVerdict;
 use ebbtide_record::{State, Summary, Verdict};
 use ebbtide_reports::{figures, finding};
@@ -72,6 +72,7 @@ impl Demo {
             command: vec!["ebb".to_owned(), "run".to_owned(), file],
             ebb: ebb()?,
             threads: 0,
+            segment: Segment::default(),
             strict: false,
             version: VERSION.to_owned(),
         })

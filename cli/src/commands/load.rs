@@ -18,7 +18,7 @@ use crate::{interrupt, permission, reach};
 use clap::Args;
 use drive::Drive;
 use ebbtide_loadgen::scenario::{SEED_DEFAULT, units};
-use ebbtide_loadgen::{Pass, Plan, Quick};
+use ebbtide_loadgen::{Pass, Plan, Quick, Segment};
 use ebbtide_record::State;
 use ebbtide_rounds::Control;
 use ebbtide_rounds::folder::{self, RunFolder};
@@ -66,6 +66,15 @@ pub(crate) struct Load {
     /// Load at the start that is not measured
     #[arg(long, default_value = "0s", value_parser = units::duration, help_heading = "Load")]
     warmup: Duration,
+    /// Drive one part of the load: 0/3, 1/3 and 2/3 on three machines, joined by `report merge`
+    #[arg(
+        long,
+        value_name = "I/N",
+        default_value = "0/1",
+        hide_default_value = true,
+        help_heading = "Load"
+    )]
+    segment: Segment,
     /// Threads [default: one per core]
     #[arg(
         short = 'w',
@@ -167,7 +176,12 @@ impl Load {
         let follow = Follow { output, screen: false, purpose };
         let drive = Drive {
             name: plan.base.clone(),
-            pass: Pass { threads: self.threads, warmup: self.warmup, ..Pass::default() },
+            pass: Pass {
+                threads: self.threads,
+                warmup: self.warmup,
+                segment: self.segment,
+                ..Pass::default()
+            },
             length: self.requests.is_none().then_some(self.duration),
             plan,
             folder,
@@ -235,7 +249,7 @@ impl Load {
         Ok(Quick {
             url,
             connections: self.connections.min(u32::try_from(most).unwrap_or(u32::MAX)),
-            duration: self.duration,
+            duration: self.duration + self.warmup,
             requests: self.requests,
             rate: self.rate,
             method: self.method.clone(),

@@ -4,16 +4,18 @@
 
 use super::{VERSION, command_line, on_runtime};
 use crate::failure::Failure;
-use crate::flags::{Environment, Making, Permission};
+use crate::flags::{Making, Permission};
 use crate::follow::{self, Follow};
 use crate::form::Reporting;
 use crate::output::{self, Output};
 use crate::tui::Purpose;
 use crate::{folder_name, interrupt, permission, reach};
 use clap::Args;
-use ebbtide_loadgen::{Plan, Scenario};
+use ebbtide_loadgen::scenario::units;
+use ebbtide_loadgen::{Plan, Scenario, Segment};
 use ebbtide_rounds::{Control, Outcome, RunRequest, exit, folder};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The arguments of `ebb run`.
 #[derive(Args, Debug)]
@@ -29,11 +31,15 @@ pub(crate) struct Run {
     /// Threads of the load generator [default: one per core]
     #[arg(short = 'w', long, default_value_t = 0, hide_default_value = true)]
     threads: usize,
+    /// Load at the start that is not measured, instead of the scenario's
+    #[arg(long, value_parser = units::duration)]
+    warmup: Option<Duration>,
+    /// Drive one part of the load: 0/3, 1/3 and 2/3 on three machines, joined by `report merge`
+    #[arg(long, value_name = "I/N", default_value = "0/1", hide_default_value = true)]
+    segment: Segment,
     /// Exit with 96 when nothing could be told
     #[arg(long)]
     strict: bool,
-    #[command(flatten)]
-    environment: Environment,
     #[command(flatten)]
     making: Making,
     #[command(flatten)]
@@ -50,8 +56,12 @@ impl Run {
     /// When the run could not begin or not be written down.
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
         self.reporting.check()?;
-        let (mut scenario, text) = read_scenario(&self.scenario, &self.environment)?;
+        let (mut scenario, text) = read_scenario(&self.scenario)?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
+        scenario.warmup = self.warmup.unwrap_or(scenario.warmup);
+        if scenario.memory.is_some() {
+            no_rounds_in_parts(self.segment, self.warmup)?;
+        }
         if let Some(base) = &scenario.target.base {
             let plan = Plan::resolve(&scenario, base)?;
             permission::to_load(&plan.address.host, &self.permission.allow_host)?;
@@ -65,6 +75,7 @@ impl Run {
             command: command_line(),
             ebb: ebb()?,
             threads: self.threads,
+            segment: self.segment,
             strict: self.strict,
             version: VERSION.to_owned(),
         };
@@ -79,21 +90,33 @@ impl Run {
     }
 }
 
+/// Rounds measure the heap of one target after one load, and warm up by themselves.
+fn no_rounds_in_parts(segment: Segment, warmup: Option<Duration>) -> Result<(), Failure> {
+    if !segment.is_whole() {
+        return Err(Failure::usage(
+            "a scenario with `[memory]` cannot be driven in parts: leave `--segment` out, or take \
+             `[memory]` out of the scenario",
+        ));
+    }
+    if warmup.is_some() {
+        return Err(Failure::usage(
+            "rounds warm up by themselves: leave `--warmup` out, and set `memory.warmup_rounds`",
+        ));
+    }
+    Ok(())
+}
+
 /// Reads and checks a scenario.
 ///
 /// # Errors
 ///
 /// When it cannot be read, or all its faults.
-pub(crate) fn read_scenario(
-    path: &Path,
-    environment: &Environment,
-) -> Result<(Scenario, String), Failure> {
+pub(crate) fn read_scenario(path: &Path) -> Result<(Scenario, String), Failure> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("scenario `{name}`: {error}: check the path")))?;
     let mut scenario = Scenario::parse(&text, &name)?;
     ebbtide_loadgen::files::read(&mut scenario)?;
-    scenario.env.extend(environment.env.iter().cloned());
     Ok((scenario, text))
 }
 

@@ -4,7 +4,6 @@
 
 use super::run::read_scenario;
 use crate::failure::Failure;
-use crate::flags::Environment;
 use crate::output::Output;
 use clap::Args;
 use ebbtide_loadgen::Plan;
@@ -20,8 +19,6 @@ pub(crate) struct Validate {
     /// Scenarios, TOML files
     #[arg(required = true)]
     scenarios: Vec<PathBuf>,
-    #[command(flatten)]
-    environment: Environment,
 }
 
 impl Validate {
@@ -33,7 +30,7 @@ impl Validate {
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
         let mut faults = Vec::new();
         for path in &self.scenarios {
-            let checked = read_scenario(path, &self.environment).and_then(|(scenario, _)| {
+            let checked = read_scenario(path).and_then(|(scenario, _)| {
                 let base = scenario.target.base.as_deref().unwrap_or(SOMEWHERE);
                 Plan::resolve(&scenario, base)?;
                 Ok(scenario)

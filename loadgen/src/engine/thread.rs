@@ -10,9 +10,12 @@ use super::{Pass, Shared};
 use crate::fanout::{self, Spread};
 use crate::plan::Plan;
 use crate::recorder::Recorder;
+use crate::totals::Spent;
 use crate::wire::route::Route;
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,10 +37,8 @@ pub(crate) struct Report {
     pub(crate) recorder: Recorder,
     /// Stamped messages followed to their end, and until when those were sent.
     pub(crate) spreads: (Vec<Spread>, u64),
-    /// Length, nanoseconds.
-    pub(crate) length: u64,
-    /// CPU the thread used, nanoseconds.
-    pub(crate) cpu: u64,
+    /// What it cost.
+    pub(crate) spent: Spent,
     /// Users at its end, and most so far.
     pub(crate) vus: u64,
     pub(crate) vus_max: u64,
@@ -89,6 +90,8 @@ struct Keeper {
     /// Begin of the current interval, nanoseconds.
     begin: Cell<u64>,
     cpu: Cell<u64>,
+    waited: Cell<u64>,
+    queue: Queue,
     stage: u8,
     /// Flows whose waits have been cut.
     cut: Vec<bool>,
@@ -99,9 +102,12 @@ struct Keeper {
 
 impl Keeper {
     fn new(local: &Local) -> Self {
+        let queue = Queue::open();
         Self {
             begin: Cell::new(local.now()),
             cpu: Cell::new(thread_cpu()),
+            waited: Cell::new(queue.waited()),
+            queue,
             stage: 0,
             cut: vec![false; local.plan.flows.len()],
             warm: local.pass.warmup.as_nanos() as u64,
@@ -172,14 +178,18 @@ impl Keeper {
     fn report(&self, local: &Local, last: bool) -> Report {
         let now = local.now();
         let cpu = thread_cpu();
+        let waited = self.queue.waited();
         let spare = local.shared.spare(&local.plan);
         let until = if last { u64::MAX } else { now.saturating_sub(fanout::WINDOW_NS) };
         let report = Report {
             thread: local.place,
             recorder: local.recorder.replace(spare),
             spreads: (local.fanout.borrow_mut().take(until), until),
-            length: now - self.begin.get(),
-            cpu: cpu - self.cpu.get(),
+            spent: Spent {
+                length: now - self.begin.get(),
+                cpu: cpu - self.cpu.get(),
+                waited: waited.saturating_sub(self.waited.get()),
+            },
             vus: local.vus.get(),
             vus_max: local.vus_max.get(),
             warmup: self.warm > 0 && now <= self.warm + SWEEP.as_nanos() as u64,
@@ -187,7 +197,28 @@ impl Keeper {
         };
         self.begin.set(now);
         self.cpu.set(cpu);
+        self.waited.set(waited);
         report
+    }
+}
+
+/// How long this thread has waited for a CPU, as the kernel's scheduler counts it: the second
+/// number of `schedstat`, nanoseconds in which it could have run and others did.
+struct Queue {
+    file: Option<File>,
+}
+
+impl Queue {
+    /// Where the kernel keeps no such count, nothing is said.
+    fn open() -> Self {
+        Self { file: File::open("/proc/thread-self/schedstat").ok() }
+    }
+
+    fn waited(&self) -> u64 {
+        let mut text = [0; 64];
+        let read = self.file.as_ref().and_then(|file| file.read_at(&mut text, 0).ok());
+        let text = std::str::from_utf8(&text[..read.unwrap_or(0)]).unwrap_or_default();
+        text.split_whitespace().nth(1).and_then(|waited| waited.parse().ok()).unwrap_or(0)
     }
 }
 

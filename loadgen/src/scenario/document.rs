@@ -6,8 +6,8 @@
 use super::reader::{Fields, Node, Reader};
 use super::step::{self, Around, Lists};
 use super::{
-    HeapSource, MemoryWatch, Provided, SCHEMA, SEED_DEFAULT, Scenario, Target, ThresholdText,
-    feeder, flow, once, protocol, transport,
+    HeapSource, MemoryWatch, SCHEMA, SEED_DEFAULT, Scenario, Target, ThresholdText, flow, protocol,
+    transport,
 };
 use crate::fault::{Fault, Faults, did_you_mean};
 use crate::threshold;
@@ -72,16 +72,13 @@ fn read(root: &Fields<'_, '_>, file: &str) -> Scenario {
     if let Some(fields) = root.opt("target").and_then(|node| node.fields()) {
         scenario.target = target(fields, file);
     }
-    let mut provided = Provided { lists: lists(root), ..Provided::default() };
-    if let Some(fields) = root.opt("data").and_then(|node| node.fields()) {
-        provided.feeders = feeder::read_all(&fields);
+    if let Some(node) = root.opt("data") {
+        node.fault("data files are not read yet (put the values into the steps for now)");
     }
-    scenario.setup = root.opt("setup").and_then(|node| once::read(&node, &provided));
-    provided.setup = scenario.setup.as_ref().map(|setup| super::sets(&setup.steps));
-    scenario.teardown = root.opt("teardown").and_then(|node| once::read(&node, &provided));
+    let lists = lists(root);
     if let Some(fields) = root.need("flow", "[flow.main]").and_then(|node| node.fields()) {
         for (name, node) in fields.entries() {
-            if let Some(flow) = flow::read(&node, &provided) {
+            if let Some(flow) = flow::read(&node, &lists) {
                 scenario.flows.insert(name.to_owned(), flow);
             }
         }
@@ -89,9 +86,18 @@ fn read(root: &Fields<'_, '_>, file: &str) -> Scenario {
             fields.fault("there is no flow (write `[flow.main]` with `executor` and `steps`)");
         }
     }
-    scenario.feeders = provided.feeders;
     if let Some(fields) = root.opt("memory").and_then(|node| node.fields()) {
         scenario.memory = Some(memory(fields));
+    }
+    if let Some(node) = root.opt("warmup")
+        && let Some(fields) = node.fields()
+    {
+        let length = fields.need("duration", "duration = \"10s\"").and_then(|it| it.duration());
+        scenario.warmup = length.unwrap_or_default();
+        fields.finish();
+        if scenario.memory.is_some() {
+            node.fault("rounds warm up by themselves (write `memory.warmup_rounds` instead)");
+        }
     }
     if let Some(fields) = root.opt("thresholds").and_then(|node| node.fields()) {
         for (metric, node) in fields.entries() {
@@ -126,9 +132,8 @@ fn finish(root: &Fields<'_, '_>) {
         "target",
         "data",
         "steps",
-        "setup",
         "flow",
-        "teardown",
+        "warmup",
         "memory",
         "thresholds",
     ];

@@ -11,7 +11,6 @@ mod control;
 mod http;
 mod websocket;
 
-pub(crate) use control::unusable;
 pub(crate) use http::{encoded, inherited};
 
 use super::Step;

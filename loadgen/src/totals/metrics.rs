@@ -120,9 +120,12 @@ impl Totals {
             "iterations" => counter(self.counts(SlotKind::Flow, wanted).0),
             "dropped_iterations" => counter(counters.dropped),
             "interrupted_iterations" => counter(counters.interrupted),
-            "vus" => Some(gauge(self.vus as f64)),
-            "vus_max" => Some(gauge(self.vus_max as f64)),
-            "generator_threads" => Some(gauge(self.threads as f64)),
+            "vus" => Some(gauge(self.vus, (self.vus_low.min(self.vus_high), self.vus_high))),
+            "vus_max" => Some(gauge(self.vus_max, (self.vus_max, self.vus_max))),
+            "generator_threads" => {
+                let threads = self.threads as u64;
+                Some(gauge(threads, (threads, threads)))
+            }
             "checks" => self.checks_rate(wanted, |_| true),
             "data_sent" => data(counters.bytes_sent),
             "data_received" => data(counters.bytes_received),
@@ -180,8 +183,9 @@ impl Totals {
     }
 }
 
-fn gauge(value: f64) -> Metric {
-    Metric::of(MetricType::Gauge, "default", &[("value", value)])
+fn gauge(value: u64, (low, high): (u64, u64)) -> Metric {
+    let values = [("value", value as f64), ("min", low as f64), ("max", high as f64)];
+    Metric::of(MetricType::Gauge, "default", &values)
 }
 
 /// A trend in milliseconds.

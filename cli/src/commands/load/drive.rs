@@ -108,6 +108,9 @@ impl Drive<'_> {
             }
         }
         let totals = engine.finish().await;
+        if let Some(run) = self.folder {
+            run.write_totals(&totals.ledger(&plan, self.pass.segment))?;
+        }
         journal.note(Body::Metrics(totals.so_far())).await?;
         for warning in totals.warnings() {
             journal.warn(warning).await?;
