@@ -15,6 +15,7 @@ mod interrupt;
 mod output;
 mod permission;
 mod progress;
+mod protocol;
 mod reach;
 mod tui;
 mod web;

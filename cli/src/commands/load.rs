@@ -13,6 +13,7 @@ use crate::flags::Permission;
 use crate::follow::{self, Follow};
 use crate::form::{Form, Reporting};
 use crate::output::Output;
+use crate::protocol::Speech;
 use crate::tui::Purpose;
 use crate::{interrupt, permission, reach};
 use clap::Args;
@@ -36,6 +37,7 @@ const SOMEWHERE: &str = "http://127.0.0.1:1";
 Examples:
   ebb load http://127.0.0.1:8080/healthz -c 64 -d 30s
   ebb load :8080/api/v1/echo -m POST -b hello -r 500
+  ebb load --http2 -c 10 -p 10 http://127.0.0.1:8080/
   ebb load ws://127.0.0.1:8080/ws -c 100 -b '{\"type\":\"user\",\"content\":\"hello\"}'
   ebb load / --on-port -- node server.js
   ebb load :8080 --har recording.har -c 20
@@ -50,7 +52,7 @@ pub(crate) struct Load {
     #[arg(required_unless_present_any = ["on_port", "har"])]
     url: Option<String>,
 
-    /// Connections, each with one request at a time
+    /// Connections, each with one request at a time unless -p says more
     #[arg(short, long, default_value_t = 10, help_heading = "Load")]
     connections: u32,
     /// How long, such as 10s or 2m
@@ -105,6 +107,9 @@ pub(crate) struct Load {
     /// Time limit of one request
     #[arg(short, long, value_parser = units::duration, help_heading = "Request")]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    speech: Speech,
 
     /// Start a server by the command after `--`, load the port it listens on, stop it
     #[arg(long, requires = "command", help_heading = "Target")]
@@ -257,6 +262,7 @@ impl Load {
             body,
             timeout: self.timeout.unwrap_or(Quick::default().timeout),
             seed: self.seed,
+            protocol: self.speech.protocol()?,
             ..Quick::default()
         })
     }
