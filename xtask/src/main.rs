@@ -24,7 +24,8 @@ usage: cargo xtask COMMAND
   tidy         the rules of the house, checked over the tree
   bless        run the tests and accept what they print as the new golden files
   bench load   `ebb load` beside wrk, oha, autocannon, hey and ab; writes docs/benchmarks.md
-               [--pairs 9] [--seconds 4] [--seed 1] [--only PEER]";
+               [--pairs 9] [--seconds 4] [--seed 1] [--only PEER]
+  bench h2     `ebb load --http2` beside h2load and oha; the same settings";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["bless"] => gate::bless(),
         ["bench", "load", settings @ ..] => bench::load(settings),
+        ["bench", "h2", settings @ ..] => bench::h2::h2(settings),
+        ["target", "h2"] => bench::h2::target::serve(),
         ["target"] => bench::target::serve(),
         ["target", "ws"] => bench::ws::target::serve(),
         _ => {

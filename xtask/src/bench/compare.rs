@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The core of the target; the generator has the next one.
 const TARGET_CORE: usize = 0;
-const GENERATOR_CORE: usize = 1;
+pub(super) const GENERATOR_CORE: usize = 1;
 
 /// What one run of one generator cost and did.
 #[derive(Clone, Copy, Debug)]
@@ -55,36 +55,13 @@ pub(super) fn run((ours, peer): (Peer, Peer), settings: &Settings) -> Result<Com
     let theirs = peers::request_of(peer, &[], GENERATOR_CORE)?;
     let headers = theirs.headers();
     let request = peers::request_of(ours, &headers, GENERATOR_CORE)?;
-    let mut target = Target::start()?;
-    let mut coin = Coin::new(settings.seed);
-    let mut pairs = Vec::new();
-    for pair in 0..=settings.pairs {
-        let ebb_first = coin.heads();
-        let mut measure = |generator: Peer| {
-            let headers = if generator.is_ours() { headers.as_slice() } else { &[] };
-            target.measure(generator, settings.seconds, headers)
-        };
-        let (ebb, other) = if ebb_first {
-            let ebb = measure(ours)?;
-            (ebb, measure(peer)?)
-        } else {
-            let other = measure(peer)?;
-            (measure(ours)?, other)
-        };
-        // The first pair finds cold caches and a fresh target.
-        if pair > 0 {
-            println!(
-                "pair {pair:>2}  {} {:.2} us {:.0}/s  {} {:.2} us {:.0}/s",
-                ours.name(),
-                ebb.cpu_us,
-                ebb.rate,
-                peer.name(),
-                other.cpu_us,
-                other.rate
-            );
-            pairs.push((ebb, other));
-        }
-    }
+    let mut target = Target::start(&["target"])?;
+    let names = (ours.name(), peer.name());
+    let pairs = alternate((settings.pairs, settings.seed), names, |name| {
+        let generator = if name == ours.name() { ours } else { peer };
+        let headers = if generator.is_ours() { headers.as_slice() } else { &[] };
+        target.measure(generator, settings.seconds, headers)
+    })?;
     Ok(Comparison {
         ours,
         peer,
@@ -96,8 +73,39 @@ pub(super) fn run((ours, peer): (Peer, Peer), settings: &Settings) -> Result<Com
     })
 }
 
+/// Measures ours and theirs in pairs, the order within each drawn by a coin.
+///
+/// # Errors
+/// When a measurement fails.
+pub(super) fn alternate(
+    (count, seed): (u32, u64),
+    (ours, theirs): (&str, &str),
+    mut measure: impl FnMut(&str) -> Result<Measured>,
+) -> Result<Vec<(Measured, Measured)>> {
+    let mut coin = Coin::new(seed);
+    let mut pairs = Vec::new();
+    for pair in 0..=count {
+        let (ebb, other) = if coin.heads() {
+            let ebb = measure(ours)?;
+            (ebb, measure(theirs)?)
+        } else {
+            let other = measure(theirs)?;
+            (measure(ours)?, other)
+        };
+        // The first pair finds cold caches and a fresh target.
+        if pair > 0 {
+            println!(
+                "pair {pair:>2}  {ours} {:.2} us {:.0}/s  {theirs} {:.2} us {:.0}/s",
+                ebb.cpu_us, ebb.rate, other.cpu_us, other.rate
+            );
+            pairs.push((ebb, other));
+        }
+    }
+    Ok(pairs)
+}
+
 /// The trivial target in a process of its own, pinned; killed when dropped.
-struct Target {
+pub(super) struct Target {
     child: Child,
     asks: ChildStdin,
     tells: BufReader<ChildStdout>,
@@ -106,10 +114,10 @@ struct Target {
 
 impl Target {
     /// Starts it on its core and waits for the line that says where it listens.
-    fn start() -> Result<Target> {
+    pub(super) fn start(words: &[&str]) -> Result<Target> {
         let program = paths::build_folder().join("release").join("xtask");
         let mut command = Command::new("taskset");
-        command.arg("-c").arg(TARGET_CORE.to_string()).arg(program).arg("target");
+        command.arg("-c").arg(TARGET_CORE.to_string()).arg(program).args(words);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -132,11 +140,25 @@ impl Target {
         let out = scratch.path.join("run");
         let url = self.url.clone();
         let load = Load { url: &url, seconds, connections: CONNECTIONS, headers, out: &out };
+        self.measure_command(&mut generator.command(&load, GENERATOR_CORE)?, generator.name())
+    }
+
+    /// Where it listens.
+    pub(super) fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// Runs a generator's command to its end.
+    pub(super) fn measure_command(
+        &mut self,
+        command: &mut Command,
+        name: &str,
+    ) -> Result<Measured> {
         self.count()?;
-        let cpu = process::cpu_time(&mut generator.command(&load, GENERATOR_CORE)?)?;
+        let cpu = process::cpu_time(command)?;
         let (requests, took) = self.count()?;
         if requests < 1.0 || took <= 0.0 {
-            bail!("`{}` sent nothing to the target", generator.name());
+            bail!("`{name}` sent nothing to the target");
         }
         Ok(Measured { cpu_us: cpu.as_secs_f64() * 1e6 / requests, rate: requests / took })
     }

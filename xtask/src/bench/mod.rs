@@ -13,6 +13,7 @@ mod compare;
 mod numbers;
 mod paper;
 
+pub(crate) mod h2;
 pub(crate) mod ws;
 
 use crate::{paths, process, setup};

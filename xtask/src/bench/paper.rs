@@ -115,7 +115,7 @@ fn row(comparison: &Comparison) -> Result<String> {
 }
 
 /// A median ratio with its interval.
-fn ratio(ratios: &[f64]) -> Result<String> {
+pub(super) fn ratio(ratios: &[f64]) -> Result<String> {
     let middle = median(ratios).context("no pair was measured")?;
     let (low, high) = median_interval(ratios).context("no pair was measured")?;
     Ok(format!("**{middle:.2}** ({low:.2} to {high:.2})"))

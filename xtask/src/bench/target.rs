@@ -138,7 +138,7 @@ impl EmptyLine {
 
 /// Requests answered, and when the first and the last were.
 #[derive(Default)]
-struct Count {
+pub(super) struct Count {
     requests: u64,
     first: Option<Instant>,
     last: Option<Instant>,
@@ -146,7 +146,7 @@ struct Count {
 
 impl Count {
     /// Counts what was just answered; the clock is read once for a batch.
-    fn add(&mut self, answered: u64) {
+    pub(super) fn add(&mut self, answered: u64) {
         let now = Instant::now();
         self.requests += answered;
         self.first.get_or_insert(now);
@@ -154,7 +154,7 @@ impl Count {
     }
 
     /// `<requests> <nanoseconds>`, and begins anew.
-    fn take(&mut self) -> String {
+    pub(super) fn take(&mut self) -> String {
         let Count { requests, first, last } = std::mem::take(self);
         let took = first.zip(last).map_or(0, |(first, last)| (last - first).as_nanos());
         format!("{requests} {took}")
