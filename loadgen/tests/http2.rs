@@ -4,14 +4,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/front.rs"]
+mod front;
 mod peer;
 
 use ebbtide_loadgen::http2::frame::{kind, setting};
 use ebbtide_loadgen::scenario::protocol::{Connections, HttpVersion, Protocol};
 use ebbtide_loadgen::{Engine, Pass, Plan, Quick, Scenario, Totals};
+use front::{Front, Manners, Papers, behind, quoted};
 use peer::{Frames, H2Server, Peer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 fn plan(base: &str, target: &str, body: &str) -> Arc<Plan> {
@@ -268,4 +272,52 @@ async fn a_load_that_is_aborted_leaves_nothing_behind() {
     let totals = ended.expect("the engine ends");
     assert_eq!(totals.so_far().errors, BTreeMap::new());
     assert_eq!(count(&totals, "interrupted_iterations"), 10.0);
+}
+
+/// What is spoken over TLS is what both agree on.
+#[tokio::test]
+async fn over_tls_the_server_has_a_say() {
+    let (server, papers) = (H2Server::start(100), Papers::new());
+    let plain = Peer::start(|stream| {
+        let mut requests = peer::Requests::of(stream);
+        while requests.next().is_some() {
+            requests.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let paper = papers.give("localhost", 1);
+    let ca = format!("tls.ca = {}\n", quoted(&papers.path("ca.pem")));
+    let shared = "connections = \"shared\"";
+    for (agreed, http, failed) in [
+        (Some("h2"), "2", None),
+        (Some("h2"), "auto", None),
+        (Some("http/1.1"), "auto", None),
+        (Some("http/1.1"), "1.1", None),
+        (None, "auto", None),
+        (None, "2", Some("http2: the peer did not agree to it (ALPN)")),
+        // The server refuses the handshake; whether its word for it arrives is up to the network.
+        (Some("http/1.1"), "2", Some("")),
+    ] {
+        for in_bytes in [false, true] {
+            let manners = Manners { protocol: agreed, in_bytes, ..Manners::default() };
+            let base = if agreed == Some("h2") { &server.base } else { &plain.base };
+            let front = Front::start(behind(base), &paper, &papers, manners);
+            let base = format!("https://localhost:{}", front.port);
+            let target = format!("{ca}http = \"{http}\"\n{shared}");
+            let steps = "{ get = \"/\", check = { body = \"ok\" } }";
+            let totals = drive(plan(&base, &target, &flow(&each(10, 2), steps)), 1).await;
+            let told = totals.so_far().errors;
+            match failed {
+                None => {
+                    assert_eq!(told, BTreeMap::new(), "{agreed:?} {http}");
+                    assert_eq!(totals.so_far().metrics["checks"].value("rate"), Some(1.0));
+                    assert_eq!(front.full.load(Ordering::Relaxed), 1, "one connection");
+                }
+                Some("") => assert!(told.values().sum::<u64>() == 20, "{told:?}"),
+                Some(reason) => {
+                    assert_eq!(told.keys().collect::<Vec<_>>(), [reason], "{agreed:?} {http}");
+                }
+            }
+        }
+    }
+    assert_eq!(server.take().requests, 80);
 }

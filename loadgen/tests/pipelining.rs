@@ -7,10 +7,8 @@
 mod peer;
 
 use ebbtide_loadgen::{Engine, Pass, Plan, Scenario, Totals};
-use peer::Peer;
+use peer::{Peer, Requests};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 fn plan(base: &str, target: &str, (vus, iterations): (u32, u32), steps: &str) -> Arc<Plan> {
@@ -35,36 +33,6 @@ fn errors(list: &[(&str, u64)]) -> BTreeMap<String, u64> {
 }
 
 const TEN: &str = "in_flight = 10";
-
-/// Reads requests without bodies; what each asks for.
-struct Requests {
-    stream: TcpStream,
-    held: Vec<u8>,
-}
-
-impl Requests {
-    fn of(stream: TcpStream) -> Self {
-        Self { stream, held: Vec::new() }
-    }
-
-    /// The path of the next request; none at the end.
-    fn next(&mut self) -> Option<String> {
-        loop {
-            if let Some(end) = self.held.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head = String::from_utf8(self.held.drain(..end + 4).collect()).unwrap();
-                return head.split(' ').nth(1).map(str::to_owned);
-            }
-            let mut buffer = [0; 4_096];
-            let read = self.stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
-            self.held.extend_from_slice(&buffer[..read]);
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // A client that is gone ends the test elsewhere.
-        let _ = self.stream.write_all(bytes);
-    }
-}
 
 fn reply(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())

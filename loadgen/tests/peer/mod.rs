@@ -228,3 +228,33 @@ impl Frames {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
+
+/// Reads requests without bodies; what each asks for.
+pub(crate) struct Requests {
+    stream: TcpStream,
+    held: Vec<u8>,
+}
+
+impl Requests {
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        Self { stream, held: Vec::new() }
+    }
+
+    /// The path of the next request; none at the end.
+    pub(crate) fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.held.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head = String::from_utf8(self.held.drain(..end + 4).collect()).unwrap();
+                return head.split(' ').nth(1).map(str::to_owned);
+            }
+            let mut buffer = [0; 4_096];
+            let read = self.stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
+            self.held.extend_from_slice(&buffer[..read]);
+        }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        // A client that is gone ends the test elsewhere.
+        let _ = self.stream.write_all(bytes);
+    }
+}
