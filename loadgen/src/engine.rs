@@ -5,6 +5,7 @@
 
 mod executor;
 mod local;
+mod reach;
 mod tempo;
 mod thread;
 mod vu;
@@ -19,6 +20,7 @@ use crate::wire::route::Route;
 pub use crate::wire::route::RouteError;
 pub use crate::wire::tls::TlsError;
 use ebbtide_record::event::Interval;
+pub use reach::{ReachError, ask, reach};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

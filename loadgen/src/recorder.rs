@@ -32,8 +32,14 @@ pub enum Trend {
     Receiving,
     /// From the intended start to the end.
     Latency,
-    /// TCP connections made for an exchange.
+    /// Wait of an exchange for a connection, its making included.
+    Blocked,
+    /// Connections made for an exchange, a proxy's tunnel included.
     Connecting,
+    /// TLS handshakes made for an exchange.
+    TlsHandshaking,
+    /// Requests that could not be written at once.
+    Sending,
     /// Life of a WebSocket.
     Session,
     /// Delivery of a stamped message.
@@ -61,13 +67,16 @@ pub const TRENDS: usize = Trend::ALL.len();
 
 impl Trend {
     /// All of them, in the order of their values.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Duration,
         Self::DurationLong,
         Self::Waiting,
         Self::Receiving,
         Self::Latency,
+        Self::Blocked,
         Self::Connecting,
+        Self::TlsHandshaking,
+        Self::Sending,
         Self::Session,
         Self::Delivery,
         Self::LateStart,
@@ -84,7 +93,10 @@ impl Trend {
             Self::Waiting => "waiting",
             Self::Receiving => "receiving",
             Self::Latency => "latency",
+            Self::Blocked => "blocked",
             Self::Connecting => "connecting",
+            Self::TlsHandshaking => "tls_handshaking",
+            Self::Sending => "sending",
             Self::Session => "session",
             Self::Delivery => "delivery",
             Self::LateStart => "late_start",
@@ -165,6 +177,8 @@ pub struct Counters {
     pub answered: u64,
     /// Connections that could not be made.
     pub unreachable: u64,
+    /// Connections made anew because the server had closed a kept one.
+    pub http_reconnects: u64,
 }
 
 /// Everything measured in one interval by one thread, or by several merged.
@@ -223,7 +237,9 @@ impl Recorder {
         self.slots[slot].failed += 1;
         self.counters.requests += 1;
         match failure {
-            Failure::Refused | Failure::Unreachable => self.counters.unreachable += 1,
+            Failure::Refused | Failure::Unreachable | Failure::NotConnected => {
+                self.counters.unreachable += 1
+            }
             Failure::Status(_) | Failure::Handshake(_) => self.counters.answered += 1,
             _ => {}
         }
@@ -322,6 +338,7 @@ impl Counters {
             reconnects,
             answered,
             unreachable,
+            http_reconnects,
         } = self;
         *iterations += other.iterations;
         *interrupted += other.interrupted;
@@ -342,5 +359,6 @@ impl Counters {
         *reconnects += other.reconnects;
         *answered += other.answered;
         *unreachable += other.unreachable;
+        *http_reconnects += other.http_reconnects;
     }
 }

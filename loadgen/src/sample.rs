@@ -42,6 +42,10 @@ pub enum Failure {
     Interrupted,
     /// TLS did not come about, or broke.
     Tls(TlsFault),
+    /// The proxy answered the request for a tunnel by this status.
+    Proxy(u16),
+    /// The time limit of connections passed.
+    NotConnected,
     /// Another error of the system, by its number.
     System(i32),
     /// The peer ended the HTTP/2 stream, by its code.
@@ -168,6 +172,8 @@ impl fmt::Display for Failure {
             // Whoever has the plan says which.
             Self::Asked(_) => "a step failed the iteration",
             Self::Interrupted => "interrupted",
+            Self::NotConnected => "no connection in time",
+            Self::Proxy(status) => return write!(f, "proxy refused with status {status}"),
             Self::Tls(fault) => return write!(f, "tls: {fault}"),
             Self::StreamReset(code) => {
                 return write!(f, "http2: stream reset ({})", reason(*code));

@@ -13,7 +13,7 @@ use std::time::Duration;
 use MetricType::{Counter, Gauge, Rate, Trend};
 
 /// All metrics there are, with their types.
-pub const METRICS: [(&str, MetricType); 41] = [
+pub const METRICS: [(&str, MetricType); 42] = [
     ("http_reqs", Counter),
     ("http_req_failed", Rate),
     ("http_req_duration", Trend),
@@ -24,6 +24,7 @@ pub const METRICS: [(&str, MetricType); 41] = [
     ("http_req_sending", Trend),
     ("http_req_waiting", Trend),
     ("http_req_receiving", Trend),
+    ("http_reconnects", Counter),
     ("iterations", Counter),
     ("iteration_duration", Trend),
     ("iteration_latency", Trend),

@@ -11,9 +11,11 @@ pub(crate) mod watch;
 pub(crate) mod lane;
 
 mod dial;
+mod names;
 pub(crate) mod route;
 pub(crate) mod tls;
 mod trust;
+pub(crate) mod tunnel;
 
 use crate::sample::Failure;
 use lane::Lane;
@@ -25,6 +27,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::task::Poll;
 use tls::Session;
+use tunnel::Forward;
 use watch::Watch;
 
 /// Bytes of a reply held at most.
@@ -37,6 +40,8 @@ pub(crate) struct Dial {
     pub(crate) buffer: usize,
     /// Protocols offered over TLS, the dearest first ([`HTTP1`], [`HTTP2`]).
     pub(crate) protocols: &'static [&'static [u8]],
+    /// A proxy is asked for a tunnel even without TLS: what is sent is not plain HTTP/1.1.
+    pub(crate) tunnel: bool,
 }
 
 /// HTTP/1.1 as an application protocol (RFC 7301).
@@ -57,11 +62,30 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Connects to the first address that answers, and shakes hands where the target speaks TLS.
+    /// Connects by the lane's route: through a proxy where there is one, and with TLS where the
+    /// target speaks it.
     pub(crate) async fn connect(lane: &Lane, watch: &Watch, dial: Dial) -> Result<Self, Failure> {
+        let Some(limit) = lane.route.limit else { return Self::open(lane, watch, dial).await };
+        let whole = watch.deadline();
+        let own = lane.now().saturating_add(limit);
+        watch.set(whole.min(own));
+        let result = Self::open(lane, watch, dial).await;
+        watch.set(whole);
+        match result {
+            Err(Failure::TimedOut) if own < whole => Err(Failure::NotConnected),
+            result => result,
+        }
+    }
+
+    async fn open(lane: &Lane, watch: &Watch, dial: Dial) -> Result<Self, Failure> {
         let (registration, socket) = dial::connect(lane, watch).await?;
         let buffer = vec![0; dial.buffer];
         let mut wire = Self { registration, socket, buffer, start: 0, end: 0, session: None };
+        if let Some(forward) = &lane.route.forward
+            && (dial.tunnel || lane.tls.is_some())
+        {
+            wire.dig(forward, watch).await?;
+        }
         if let Some(tls) = &lane.tls {
             let begin = lane.now();
             wire.session = Some(Box::new(tls.session(dial.protocols)?));
@@ -73,13 +97,24 @@ impl Wire {
         Ok(wire)
     }
 
+    /// Has a proxy open a tunnel.
+    async fn dig(&mut self, forward: &Forward, watch: &Watch) -> Result<(), Failure> {
+        self.write_all(forward.connect(), watch).await?;
+        loop {
+            if let Some(length) = tunnel::opened(self.bytes())? {
+                self.consume(length);
+                return Ok(());
+            }
+            self.fill(watch).await?;
+        }
+    }
+
     /// The application protocol that was agreed on over TLS.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         self.session.as_ref()?.protocol()
     }
 
     /// Nanoseconds that the TLS handshake took; none without TLS.
-    #[expect(dead_code, reason = "for the metric of handshakes")]
     pub(crate) fn handshake(&self) -> Option<u64> {
         self.session.as_ref().map(|session| session.handshake)
     }

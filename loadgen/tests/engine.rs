@@ -121,7 +121,11 @@ async fn users_of_one_thread_do_not_disturb_each_other() {
     let errors = BTreeMap::from([("status 404".to_owned(), 70), ("timed out".to_owned(), 14)]);
     assert_eq!(so_far.errors, errors);
     // A user keeps its connection; one that lost it opens another.
-    assert_eq!(so_far.metrics["http_req_connecting"].value("count"), Some(4.0 * 7.0 + 70.0 + 14.0));
+    // That is 112 of 7,868 exchanges, which is 1.4 %; the others waited for none.
+    let connecting = &so_far.metrics["http_req_connecting"];
+    assert_eq!(connecting.value("count"), Some(sent as f64));
+    assert_eq!(connecting.value("p(95)"), Some(0.0));
+    assert!(connecting.value("p(99)") > Some(0.0));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::wire::{Dial, HTTP1, REPLY_MAX, Wire};
 /// Read buffer of a connection: most replies of an API fit, and 64 of them fit a core's cache.
 const BUFFER: usize = 8 * 1024;
 
-const DIAL: Dial = Dial { buffer: BUFFER, protocols: &[HTTP1] };
+const DIAL: Dial = Dial { buffer: BUFFER, protocols: &[HTTP1], tunnel: false };
 
 /// The head of a reply at most, bytes: what Node and nginx take from a client, many times over.
 const HEAD_MAX: usize = 256 * 1024;
@@ -37,7 +37,26 @@ pub(crate) struct HttpClient {
     seat: Option<Seat>,
     /// Connections are used for one exchange.
     once: bool,
+    /// The connection has carried an exchange already.
+    used: bool,
     pub(crate) kept: Kept,
+    /// The connection that an exchange had to be repeated on, until its times are asked for.
+    pub(crate) reopened: Option<Opened>,
+    /// A request as a proxy is asked for it.
+    forwarded: Vec<u8>,
+}
+
+/// Times of a connection made, nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened {
+    /// Since the engine began.
+    pub(crate) begin: u64,
+    /// Since the engine began.
+    pub(crate) end: u64,
+    /// Length of the TLS handshake; none without TLS.
+    pub(crate) handshake: Option<u64>,
+    /// It was made for the one who asked; false when somebody else did.
+    pub(crate) made: bool,
 }
 
 /// What is kept of the last reply.
@@ -47,6 +66,8 @@ pub(crate) struct Kept {
     pub(crate) head: Vec<u8>,
     /// Its body, when it was asked for.
     pub(crate) body: Vec<u8>,
+    /// The exchange failed before a byte of its reply came.
+    silent: bool,
 }
 
 impl Kept {
@@ -100,12 +121,14 @@ impl Wanted {
 }
 
 impl HttpClient {
-    /// Whether a connection is open.
+    /// Whether a connection is open, as far as is known.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         // One that the peer has closed meanwhile is no use to anyone.
-        self.wire.as_ref().is_some_and(|wire| !wire.is_ended())
-            || self.seat.as_ref().is_some_and(Seat::is_open)
+        match &self.wire {
+            Some(wire) => !wire.is_ended(),
+            None => self.seat.as_ref().is_some_and(Seat::is_open),
+        }
     }
 
     /// A client with a connection of its own, or with a place on one.
@@ -113,13 +136,19 @@ impl HttpClient {
         Self { seat, once, ..Self::default() }
     }
 
-    /// Opens a connection; false when it was somebody else who did.
-    pub(crate) async fn open(&mut self, lane: &Lane, watch: &Watch) -> Result<bool, Failure> {
+    /// Opens a connection, or waits for whoever opens the one that is shared.
+    pub(crate) async fn open(&mut self, lane: &Lane, watch: &Watch) -> Result<Opened, Failure> {
+        let begin = lane.now();
         if let Some(seat) = &self.seat {
-            return seat.open(watch.deadline(), watch).await;
+            let made = seat.open(watch.deadline(), watch).await?;
+            return Ok(Opened { begin, end: lane.now(), handshake: seat.handshake(), made });
         }
-        self.wire = Some(Wire::connect(lane, watch, DIAL).await?);
-        Ok(true)
+        if self.wire.take().is_some() {
+            lane.note(|recorder| recorder.counters.http_reconnects += 1);
+        }
+        self.used = false;
+        let wire = self.wire.insert(Wire::connect(lane, watch, DIAL).await?);
+        Ok(Opened { begin, end: lane.now(), handshake: wire.handshake(), made: true })
     }
 
     /// Closes the connection, unless others use it.
@@ -138,10 +167,60 @@ impl HttpClient {
         wanted: Wanted,
         (lane, watch): (&Lane, &Watch),
     ) -> Result<Reply, Failure> {
-        let Some(wire) = &mut self.wire else {
+        if self.seat.is_some() {
             return self.exchange_shared(request, wanted, watch).await;
-        };
+        }
+        if lane.route.forward.is_some() && lane.tls.is_none() {
+            return Box::pin(self.exchange_forwarded(request, wanted, (lane, watch))).await;
+        }
+        self.exchange_whole(request, wanted, (lane, watch)).await
+    }
+
+    #[inline]
+    async fn exchange_whole(
+        &mut self,
+        request: &[u8],
+        wanted: Wanted,
+        (lane, watch): (&Lane, &Watch),
+    ) -> Result<Reply, Failure> {
+        let Some(wire) = &mut self.wire else { return Err(Failure::Closed) };
         let result = exchange(wire, &mut self.kept, request, wanted, (lane, watch)).await;
+        match result {
+            Ok(reply) => {
+                self.used = true;
+                if reply.close | self.once {
+                    self.wire = None;
+                }
+                Ok(reply)
+            }
+            Err(failure) => {
+                let closed = matches!(failure, Failure::Closed | Failure::Reset | Failure::Tls(_));
+                let silent = std::mem::take(&mut self.kept.silent);
+                if !(self.used && silent && closed && is_safe(request)) {
+                    self.wire = None;
+                    return Err(failure);
+                }
+                // On the heap, since a user that needs it is rare and its state is large.
+                Box::pin(self.repeat(request, wanted, (lane, watch))).await
+            }
+        }
+    }
+
+    /// A kept connection that the server closed while the request was on its way is no failure
+    /// of either (RFC 9112, section 9.3.1): the exchange is repeated once on a fresh one.
+    #[cold]
+    async fn repeat(
+        &mut self,
+        request: &[u8],
+        wanted: Wanted,
+        (lane, watch): (&Lane, &Watch),
+    ) -> Result<Reply, Failure> {
+        let opened = self.open(lane, watch).await?;
+        self.reopened = Some(opened);
+        let Some(wire) = &mut self.wire else { return Err(Failure::Closed) };
+        let result = exchange(wire, &mut self.kept, request, wanted, (lane, watch)).await;
+        self.used = true;
+        self.kept.silent = false;
         if result.as_ref().map_or(true, |reply| reply.close | self.once) {
             self.wire = None;
         }
@@ -180,6 +259,31 @@ impl HttpClient {
             close: false,
         })
     }
+
+    /// The same as a proxy wants it: with a whole URL.
+    #[cold]
+    async fn exchange_forwarded(
+        &mut self,
+        request: &[u8],
+        wanted: Wanted,
+        lane: (&Lane, &Watch),
+    ) -> Result<Reply, Failure> {
+        let mut forwarded = std::mem::take(&mut self.forwarded);
+        forwarded.clear();
+        if let Some(forward) = &lane.0.route.forward {
+            forward.rewrite(request, &mut forwarded);
+        }
+        let result = self.exchange_whole(&forwarded, wanted, lane).await;
+        self.forwarded = forwarded;
+        result
+    }
+}
+
+/// Whether a request may arrive twice without doing more than once (RFC 9110, section 9.2.1): the
+/// methods that Go's client, and so k6, sends again.
+fn is_safe(request: &[u8]) -> bool {
+    let methods: [&[u8]; 4] = [b"GET ", b"HEAD ", b"OPTIONS ", b"TRACE "];
+    methods.iter().any(|method| request.starts_with(method))
 }
 
 #[inline]
@@ -190,10 +294,22 @@ async fn exchange(
     wanted: Wanted,
     (lane, watch): (&Lane, &Watch),
 ) -> Result<Reply, Failure> {
-    let blocked = wire.write_all(request, watch).await?;
+    let blocked = match wire.write_all(request, watch).await {
+        Ok(blocked) => blocked,
+        Err(failure) => {
+            kept.silent = true;
+            return Err(failure);
+        }
+    };
     let sent = blocked.then(|| lane.now());
     let mut reply = Reply { sent, ..Reply::default() };
-    reply.bytes += wire.fill(watch).await? as u64;
+    match wire.fill(watch).await {
+        Ok(read) => reply.bytes += read as u64,
+        Err(failure) => {
+            kept.silent = true;
+            return Err(failure);
+        }
+    }
     let Some(head) = parse_head(wire.bytes(), wanted.head)? else {
         // More than one read: from now on the first byte has a time of its own.
         reply.first = Some(lane.now());

@@ -43,7 +43,7 @@ impl Speech {
             Self::Streams => &[HTTP2],
             Self::Agreed => &[HTTP2, HTTP1],
         };
-        Dial { buffer: BUFFER, protocols }
+        Dial { buffer: BUFFER, protocols, tunnel: true }
     }
 
     /// The protocol of a wire, once it is connected.
@@ -150,6 +150,11 @@ impl Link {
     pub(crate) fn is_ready(&self) -> bool {
         let state = self.state.borrow();
         state.stage == Stage::Open && state.takes()
+    }
+
+    /// Nanoseconds that its TLS handshake took; none without TLS.
+    pub(crate) fn handshake(&self) -> Option<u64> {
+        self.state.borrow().wire.as_ref()?.handshake()
     }
 
     /// Whether it is worth waiting for, or ready.

@@ -93,6 +93,11 @@ impl Seat {
         self.group.link.borrow().as_ref().is_some_and(|link| link.is_ready())
     }
 
+    /// Nanoseconds that the TLS handshake of the group's connection took; none without TLS.
+    pub(crate) fn handshake(&self) -> Option<u64> {
+        self.group.link.borrow().as_ref()?.handshake()
+    }
+
     /// Opens the group's connection, or waits for whoever does; true for who did.
     pub(crate) async fn open(&self, deadline: u64, watch: &Watch) -> Result<bool, Failure> {
         let current = self.group.link.borrow().clone().filter(|link| link.is_alive());

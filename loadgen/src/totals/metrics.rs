@@ -5,7 +5,7 @@
 
 use super::{Totals, sum_trends};
 use crate::plan::{Slot, SlotKind};
-use crate::recorder::{Trend, histogram};
+use crate::recorder::Trend;
 use crate::threshold;
 use ebbtide_record::{Metric, MetricType, Metrics, Values};
 use hdrhistogram::Histogram;
@@ -21,12 +21,11 @@ const SPREAD_OF: [&str; 2] = ["http_req_duration", "ws_msg_rtt"];
 const TAILS: [f64; 2] = [2.5, 97.5];
 
 /// Trends by metric: name, the slots it is measured in, and what is summed.
-const TRENDS: [(&str, SlotKind, &[Trend]); 15] = [
+const TRENDS: [(&str, SlotKind, &[Trend]); 14] = [
     ("http_req_duration", SlotKind::Http, &[Trend::Duration, Trend::DurationLong]),
     ("http_req_latency", SlotKind::Http, &[Trend::Latency]),
     // A reply that came in one piece was waited for all the time.
     ("http_req_waiting", SlotKind::Http, &[Trend::Duration, Trend::Waiting]),
-    ("http_req_connecting", SlotKind::Http, &[Trend::Connecting]),
     ("iteration_duration", SlotKind::Flow, &[Trend::Duration]),
     ("group_duration", SlotKind::Group, &[Trend::Duration]),
     ("iteration_latency", SlotKind::Flow, &[Trend::Latency]),
@@ -38,6 +37,17 @@ const TRENDS: [(&str, SlotKind, &[Trend]); 15] = [
     ("ws_session_duration", SlotKind::Close, &[Trend::Session]),
     ("delivery_latency", SlotKind::Listen, &[Trend::Delivery]),
     ("delivery_spread", SlotKind::Listen, &[Trend::Spread]),
+];
+
+/// Parts of an HTTP exchange that most exchanges have not got, and that count as 0 for those, as
+/// in k6: what a kept connection does not wait for, what was written at once, what came in one
+/// piece.
+const PARTS: [(&str, Trend); 5] = [
+    ("http_req_blocked", Trend::Blocked),
+    ("http_req_connecting", Trend::Connecting),
+    ("http_req_tls_handshaking", Trend::TlsHandshaking),
+    ("http_req_sending", Trend::Sending),
+    ("http_req_receiving", Trend::Receiving),
 ];
 
 /// Which slots a metric is taken over.
@@ -100,6 +110,9 @@ impl Totals {
             let histogram = self.sum(*kind, wanted, trends);
             return (!histogram.is_empty()).then(|| trend(&histogram, extra));
         }
+        if let Some((_, part)) = PARTS.iter().find(|(known, _)| *known == name) {
+            return self.part(*part, wanted, extra);
+        }
         let counters = &self.recorder.counters;
         let seconds = self.measured_ns() as f64 / 1e9;
         let counter = |count: u64| (count > 0).then(|| Metric::counter(count as f64, seconds));
@@ -114,9 +127,7 @@ impl Totals {
         match name {
             "http_reqs" => counter(self.counts(SlotKind::Http, wanted).0),
             "http_req_failed" => failed(SlotKind::Http),
-            "http_req_blocked" | "http_req_tls_handshaking" => None,
-            "http_req_sending" => None,
-            "http_req_receiving" => self.receiving(wanted, extra),
+            "http_reconnects" => counter(counters.http_reconnects),
             "iterations" => counter(self.counts(SlotKind::Flow, wanted).0),
             "dropped_iterations" => counter(counters.dropped),
             "interrupted_iterations" => counter(counters.interrupted),
@@ -167,17 +178,15 @@ impl Totals {
         (passes + fails > 0).then(|| Metric::rate(passes, fails))
     }
 
-    /// Replies in one piece took no time to receive, as far as can be told.
-    fn receiving(&self, wanted: Wanted<'_>, extra: &[f64]) -> Option<Metric> {
-        let pieces = self.sum(SlotKind::Http, wanted, &[Trend::Receiving]);
-        let whole = self.sum(SlotKind::Http, wanted, &[Trend::Duration]).len();
-        if pieces.is_empty() && whole == 0 {
+    /// A part of HTTP exchanges, which took no time in those that have not got it.
+    fn part(&self, part: Trend, wanted: Wanted<'_>, extra: &[f64]) -> Option<Metric> {
+        let mut all = self.sum(SlotKind::Http, wanted, &[part]);
+        let (count, _) = self.counts(SlotKind::Http, wanted);
+        if all.is_empty() && count == 0 {
             return None;
         }
-        let mut all = histogram();
-        crate::recorder::add(&mut all, &pieces);
         // Zero is within the bounds of every histogram.
-        let recorded = all.record_n(0, whole);
+        let recorded = all.record_n(0, count.saturating_sub(all.len()));
         debug_assert!(recorded.is_ok());
         Some(trend(&all, extra))
     }

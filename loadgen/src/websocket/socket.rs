@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 /// Read buffer of the handshake; it grows with the reply, and is given back after it.
 const BUFFER: usize = 1024;
 
-const DIAL: Dial = Dial { buffer: BUFFER, protocols: &[HTTP1] };
+const DIAL: Dial = Dial { buffer: BUFFER, protocols: &[HTTP1], tunnel: true };
 
 /// Messages kept for a later `await`; the oldest is dropped.
 const BACKLOG_MAX: usize = 64;

@@ -4,6 +4,7 @@
 //! In: an epoch, a route, an empty recorder. Out: the time, notes in the recorder, waits. Plans
 //! and passes are left to the engine; nothing here is ever locked.
 
+use super::names::{Found, Names};
 use super::reactor::Reactor;
 use super::route::Route;
 use super::tls::TlsClient;
@@ -20,6 +21,9 @@ use std::time::Instant;
 /// Bytes that one read of a WebSocket takes at most: hundreds of small messages.
 const SHARED_BUFFER: usize = 64 * 1024;
 
+/// No edition of the addresses.
+const NEVER: u64 = u64::MAX;
+
 /// What the tasks of one thread work with.
 pub(crate) struct Lane {
     pub(crate) reactor: Rc<Reactor>,
@@ -27,6 +31,8 @@ pub(crate) struct Lane {
     pub(crate) route: Arc<Route>,
     /// TLS settings, with the sessions of this thread.
     pub(crate) tls: Option<TlsClient>,
+    /// Addresses as this thread knows them, and their edition.
+    found: RefCell<(u64, Arc<Found>)>,
     pub(crate) recorder: RefCell<Recorder>,
     /// Stamped messages that reach users of this thread.
     pub(crate) fanout: RefCell<Fanout>,
@@ -48,8 +54,9 @@ impl Lane {
     ) -> io::Result<Self> {
         Ok(Self {
             reactor: Reactor::new(epoch)?,
-            tls: route.tls.as_ref().map(|tls| tls.for_thread(&route.transport.tls)),
+            tls: route.tls.as_ref().map(|tls| tls.for_thread(route.resumption)),
             route,
+            found: RefCell::new((NEVER, Arc::default())),
             recorder: RefCell::new(recorder),
             fanout: RefCell::default(),
             watches: RefCell::default(),
@@ -57,6 +64,16 @@ impl Lane {
             clock_base,
             stamped: Cell::new(0),
         })
+    }
+
+    /// Addresses of a host, asked for anew when others were found.
+    pub(crate) fn addresses(&self, names: &Names) -> Arc<Found> {
+        let edition = names.edition();
+        let mut known = self.found.borrow_mut();
+        if known.0 != edition {
+            *known = (edition, names.found());
+        }
+        Arc::clone(&known.1)
     }
 
     /// Nanoseconds since the engine began.

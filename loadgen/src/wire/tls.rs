@@ -95,9 +95,9 @@ impl TlsClient {
     }
 
     /// The same for one thread, whose sessions no other thread waits for.
-    pub(crate) fn for_thread(&self, tls: &Tls) -> Self {
+    pub(crate) fn for_thread(&self, resumed: bool) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        config.resumption = resumption(tls.resumption);
+        config.resumption = resumption(resumed);
         Self { config: Arc::new(config), name: self.name.clone() }
     }
 

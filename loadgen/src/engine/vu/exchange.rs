@@ -4,11 +4,12 @@
 //! client, what is seen in the reply to `look.rs`, where it leads to `follow.rs`.
 
 use super::Vu;
-use crate::http::client::{Reply, Wanted};
+use crate::http::client::{Opened, Reply, Wanted};
 use crate::plan::{BodyOp, HttpOp, Prepared};
 use crate::recorder::Trend;
 use crate::sample::Failure;
 use crate::template::Template;
+use crate::wire::lane::Lane;
 use serde_json::Value;
 use std::io::Write;
 
@@ -39,6 +40,9 @@ impl Vu {
                 }
             }
         };
+        if let Some(opened) = self.http.reopened {
+            start = self.reopened(op, opened);
+        }
         match result {
             Ok(reply) => {
                 self.answered(op, &reply, (start, length));
@@ -61,15 +65,21 @@ impl Vu {
     /// Opens a connection for an exchange, and gives the time at which it is open.
     pub(super) async fn open(&mut self, op: &HttpOp, start: u64) -> Result<u64, Failure> {
         self.watch.set(start + op.timeout.as_nanos() as u64);
-        let opened = self.http.open(&self.local, &self.watch).await;
-        let now = self.local.now();
-        if opened != Ok(false) {
-            self.local.record(op.slot, Trend::Connecting, now - start);
+        match self.http.open(&self.local, &self.watch).await {
+            Ok(opened) => {
+                connected(&self.local, op.slot, &Opened { begin: start, ..opened });
+                Ok(opened.end)
+            }
+            Err(failure) => self.failed(op.slot, failure, start).map(|()| start),
         }
-        match opened {
-            Ok(_) => Ok(now),
-            Err(failure) => self.failed(op.slot, failure, start).map(|()| now),
-        }
+    }
+
+    /// The exchange was repeated on a connection made for it: gives the time of its second begin.
+    #[cold]
+    pub(super) fn reopened(&mut self, op: &HttpOp, opened: Opened) -> u64 {
+        self.http.reopened = None;
+        connected(&self.local, op.slot, &opened);
+        opened.end
     }
 
     #[inline]
@@ -92,6 +102,9 @@ impl Vu {
                     recorder.record(op.slot, Trend::Waiting, first.saturating_sub(sent));
                     recorder.record(op.slot, Trend::Receiving, reply.done - first);
                 }
+            }
+            if let Some(sent) = reply.sent {
+                recorder.record(op.slot, Trend::Sending, sent.saturating_sub(start));
             }
             if self.local.shared.open_model {
                 let from = intended.unwrap_or(start);
@@ -130,4 +143,19 @@ pub(super) fn equals(json: &Value, pointer: &str, expected: &[u8]) -> bool {
         Some(value) => value.to_string().as_bytes() == expected,
         None => false,
     }
+}
+
+/// Times of a connection as k6 counts them: the wait for it contains its making.
+pub(super) fn connected(lane: &Lane, slot: usize, opened: &Opened) {
+    let blocked = opened.end.saturating_sub(opened.begin);
+    lane.note(|recorder| {
+        recorder.record(slot, Trend::Blocked, blocked);
+        if opened.made {
+            let handshake = opened.handshake.unwrap_or(0);
+            recorder.record(slot, Trend::Connecting, blocked.saturating_sub(handshake));
+        }
+        if let (true, Some(handshake)) = (opened.made, opened.handshake) {
+            recorder.record(slot, Trend::TlsHandshaking, handshake);
+        }
+    });
 }

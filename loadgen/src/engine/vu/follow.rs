@@ -101,7 +101,11 @@ impl Vu {
             let sent = dressed.as_deref().unwrap_or(&request);
             let head = request.starts_with(b"HEAD ");
             let wanted = Wanted { head, body: op.needs_body, heads: op.heads };
-            match self.http.exchange(sent, wanted, (&self.local, &self.watch)).await {
+            let result = self.http.exchange(sent, wanted, (&self.local, &self.watch)).await;
+            if let Some(opened) = self.http.reopened {
+                start = self.reopened(op, opened);
+            }
+            match result {
                 Ok(next) => reply = next,
                 Err(failure) => {
                     return self.failed(op.slot, failure, start).map(|()| (reply, start));

@@ -5,10 +5,10 @@
 //! order of the steps, once all are done. The bytes of an exchange are left to the HTTP client.
 
 use super::Vu;
+use super::exchange::connected;
 use crate::engine::local::Local;
-use crate::http::client::{HttpClient, Kept, Reply, Wanted};
+use crate::http::client::{HttpClient, Kept, Opened, Reply, Wanted};
 use crate::plan::{HttpOp, Prepared};
-use crate::recorder::Trend;
 use crate::sample::Failure;
 use crate::wire::watch::Watch;
 use std::borrow::Cow;
@@ -160,17 +160,18 @@ impl Batch<'_> {
     ) -> Result<Reply, Failure> {
         let op = &self.ops[place];
         if !client.is_open() {
-            let opened = client.open(self.local, watch).await;
-            let now = self.local.now();
-            // A connection that is shared may have been opened by somebody else.
-            if opened != Ok(false) {
-                self.local.record(op.slot, Trend::Connecting, now - *start);
-            }
-            opened?;
-            *start = now;
-            watch.set(now + op.timeout.as_nanos() as u64);
+            let opened = client.open(self.local, watch).await?;
+            connected(self.local, op.slot, &Opened { begin: *start, ..opened });
+            *start = opened.end;
+            watch.set(opened.end + op.timeout.as_nanos() as u64);
         }
         let wanted = Wanted { head: op.head, body: op.needs_body, heads: op.heads };
-        client.exchange(self.requests[place].bytes(), wanted, (self.local, watch)).await
+        let bytes = self.requests[place].bytes();
+        let result = client.exchange(bytes, wanted, (self.local, watch)).await;
+        if let Some(opened) = client.reopened.take() {
+            connected(self.local, op.slot, &opened);
+            *start = opened.end;
+        }
+        result
     }
 }
