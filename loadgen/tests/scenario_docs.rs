@@ -35,7 +35,7 @@ fn each_example_is_a_scenario_without_fault() {
         let mut scenario =
             Scenario::parse(&example, &name).unwrap_or_else(|faults| panic!("{faults}\n{example}"));
         for file in scenario.files.values_mut() {
-            file.bytes = Some(Vec::new().into());
+            file.bytes = Some(b"name,password\nann,secret\n".to_vec().into());
         }
         Plan::resolve(&scenario, BASE).unwrap_or_else(|faults| panic!("{faults}\n{example}"));
         examples += 1;
