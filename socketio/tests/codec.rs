@@ -247,6 +247,34 @@ proptest! {
         prop_assert_eq!(found, Some(sent));
     }
 
+    /// However frames are grouped into bodies, the packets are the same.
+    #[test]
+    fn bodies_may_be_cut_between_any_packets(
+        sent in proptest::collection::vec(any_packet(), 1..6),
+        cuts in proptest::collection::vec(1..4_usize, 20),
+    ) {
+        let frames: Vec<Frame> = sent
+            .iter()
+            .flat_map(|packet| Encoded::packet(packet).frames().collect::<Vec<_>>())
+            .collect();
+        let (mut rest, mut found) = (&frames[..], Vec::new());
+        let mut decoder = Decoder::new(PacketLimits::default());
+        for cut in cuts.into_iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (body, later) = rest.split_at(cut.min(rest.len()));
+            rest = later;
+            for packet in Payload::read(join(body), usize::MAX).unwrap() {
+                let ebbtide_socketio::engine::Packet::Message(frame) = packet.unwrap() else {
+                    panic!("not a message")
+                };
+                found.extend(decoder.take(frame).unwrap());
+            }
+        }
+        prop_assert_eq!(found, sent);
+    }
+
     #[test]
     fn random_text_never_panics(texts in proptest::collection::vec(SIMILAR, 1..6)) {
         let mut decoder = Decoder::new(PacketLimits::default());
