@@ -346,6 +346,19 @@ fn a_session_without_a_namespace_is_closed_and_one_on_polling_is_told() {
     }
 }
 
+#[test]
+fn a_session_with_a_namespace_is_left_alone() {
+    let settings = Settings { connect_timeout: ms(100), ..settings() };
+    let (mut connection, member) = connected(settings);
+    assert_eq!(connection.next_deadline(), Some(ms(300)));
+    connection.tick(ms(150));
+    assert!(connection.is_connected(member) && !connection.session().is_closed());
+    // Not even when it leaves: it may ask for another.
+    say(&mut connection, 151, "41");
+    connection.tick(ms(299));
+    assert!(!connection.session().is_closed());
+}
+
 /// Ten thousand attachments, deep JSON, huge numbers, many small packets: an end with a reason.
 #[test]
 fn hostile_input_is_bounded() {
