@@ -12,6 +12,7 @@ use crate::outbox::Outbox;
 use crate::text::Text;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The content of the packets that try a transport.
@@ -84,7 +85,7 @@ enum Upgrade {
 /// A session.
 #[derive(Debug)]
 pub struct Engine {
-    options: Options,
+    options: Arc<Options>,
     state: State,
     is_websocket: bool,
     upgrade: Upgrade,
@@ -103,7 +104,7 @@ pub struct Engine {
 impl Engine {
     /// A session that has not begun.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: Arc<Options>) -> Self {
         Self {
             state: State::Idle,
             is_websocket: options.transports == Transports::WebSocket,

@@ -19,6 +19,7 @@ use crate::packet::{
 use crate::text::Text;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Namespaces of one client: each is a name that the user chose, and a program has a handful.
@@ -27,7 +28,7 @@ const NAMESPACES: usize = 64;
 /// A Socket.IO client.
 #[derive(Debug)]
 pub struct Client {
-    options: Options,
+    options: Arc<Options>,
     engine: Engine,
     decoder: Decoder,
     namespaces: Vec<Namespace>,
@@ -43,11 +44,18 @@ impl Client {
     /// A client that has not begun.
     #[must_use]
     pub fn new(options: Options) -> Self {
+        let seed = options.seed;
+        Self::seeded(Arc::new(options), seed)
+    }
+
+    /// One of many clients with the same options, and a seed of its own in place of theirs.
+    #[must_use]
+    pub fn seeded(options: Arc<Options>, seed: u64) -> Self {
         Self {
-            engine: Engine::new(options.clone()),
+            engine: Engine::new(Arc::clone(&options)),
             decoder: Decoder::new(options.limits),
             namespaces: Vec::new(),
-            chance: Chance(options.seed),
+            chance: Chance(seed),
             attempts: 0,
             retry_at: None,
             is_open: false,
@@ -312,7 +320,7 @@ impl Client {
         while let Some(action) = self.engine.next_action() {
             self.actions.push_back(action);
         }
-        self.engine = Engine::new(self.options.clone());
+        self.engine = Engine::new(Arc::clone(&self.options));
         self.decoder = Decoder::new(self.options.limits);
         self.is_open = true;
         self.engine.open(now);
