@@ -2,7 +2,9 @@
 //! words as typed. Out: the exit code of the command. Whether a command's values make sense
 //! together, and all of its work, is left to the command.
 
-use crate::commands::{demo, diff, dump, import, leaks, load, report, run, serve, validate, watch};
+use crate::commands::{
+    demo, diff, dump, import, leaks, load, report, run, schema, serve, validate, watch,
+};
 use crate::failure::Failure;
 use crate::flags::Shared;
 use crate::output::Output;
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Report(report::Report),
     /// Make a scenario out of a HAR file, an OpenAPI document or a curl command
     Import(import::Import),
+    /// Print the JSON Schema of a form
+    Schema(schema::Schema),
     /// Check a scenario and list all its faults
     Validate(validate::Validate),
 }
@@ -81,6 +85,7 @@ impl Cli {
             Command::Watch(watch) => watch.run(output),
             Command::Report(report) => report.run(output),
             Command::Import(import) => import.run(output),
+            Command::Schema(schema) => schema.run(output),
             Command::Validate(validate) => validate.run(output),
         }
     }

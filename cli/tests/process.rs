@@ -100,7 +100,8 @@ fn all_faults_of_a_scenario_are_listed_with_their_places() {
         let output = ebb(&[command, path.to_str().expect("a path")]);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
-        for word in ["bad.toml:4:", "base", "bad.toml:6:", "constant-vus"] {
+        for word in ["bad.toml:4:1:", "base", "| bas = ", "| ^^^", "bad.toml:6:12:", "constant-vus"]
+        {
             assert!(said.contains(word), "`{word}` is not in: {said}");
         }
     }
@@ -318,7 +319,12 @@ fn a_server_is_started_found_by_its_port_loaded_and_stopped_with_all_its_kin() {
         serde_json::from_str(log.lines().next().expect("a first line")).expect("an event");
     let base = started["base"].as_str().expect("an address").trim_start_matches("http://");
     let address = base.trim_end_matches("/healthz");
-    assert!(std::net::TcpStream::connect(address).is_err(), "{address} still listens");
+    // What is killed may take a moment to be gone.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::net::TcpStream::connect(address).is_ok() {
+        assert!(std::time::Instant::now() < deadline, "{address} still listens");
+        std::thread::yield_now();
+    }
     for (name, word) in [("metrics.hlog", "Tag=http:load:"), ("report.html", "<!doctype html>")] {
         let text = std::fs::read_to_string(format!("{out}/{name}")).expect("a file");
         assert!(text.contains(word), "{name}");
@@ -356,6 +362,35 @@ fn tables_of_autocannon_stand_on_standard_output_when_they_are_asked_for() {
 fn more_connections_than_files_are_refused_with_the_bound() {
     let output = ebb(&["load", ":1/", "-c", "4000000000"]);
     assert_fails(&output, 2, &["4000000000", "ulimit -Hn"]);
+}
+
+#[test]
+fn a_fine_scenario_is_told_with_what_it_would_do() {
+    let scenario = b"[target]\nbase = \"http://127.0.0.1:1\"\n[flow.open]\n\
+        executor = \"constant-arrival-rate\"\nrate = 50\nduration = \"1m\"\n\
+        pre_allocated_vus = 5\nmax_vus = 20\nsteps = [{ repeat = 3, steps = [{ get = \"/a\" }] }]\n\
+        [flow.users]\nexecutor = \"ramping-vus\"\nstart_time = \"10s\"\n\
+        stages = [{ duration = \"30s\", target = 8 }]\nsteps = [{ post = \"/b\", name = \"b\" }]\n";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ebb"))
+        .args(["validate", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), scenario).expect("read");
+    let output = child.wait_with_output().expect("an end");
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for word in [
+        "fine: `stdin` with open, users",
+        "open: constant-arrival-rate, 3,000 iterations over 1 min 00 s, 5 to 20 users",
+        "9,000 x GET /a",
+        "users: ramping-vus, up to 8 users for 30 s, from 10 s on",
+        "b, once per iteration",
+        "1 min 00 s in all, 28 users at most",
+    ] {
+        assert!(said.contains(word), "`{word}` is not in: {said}");
+    }
 }
 
 /// What a browser would export of two requests to the reference server.

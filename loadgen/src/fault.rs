@@ -16,6 +16,8 @@ pub struct Fault {
     pub file: String,
     /// Line, from 1; 0 when unknown.
     pub line: usize,
+    /// Column in characters, from 1; 0 when unknown.
+    pub column: usize,
     /// Path of the field: `flow.chat.steps[2].send`; empty for the file as a whole.
     pub path: String,
     /// What is wrong, and its cure.
@@ -33,8 +35,13 @@ impl Faults {
     /// A single fault that has no place in a file.
     #[must_use]
     pub fn one(path: &str, what: impl Into<String>) -> Self {
-        let fault =
-            Fault { file: String::new(), line: 0, path: path.to_owned(), what: what.into() };
+        let fault = Fault {
+            file: String::new(),
+            line: 0,
+            column: 0,
+            path: path.to_owned(),
+            what: what.into(),
+        };
         Self { list: vec![fault] }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod leaks;
 pub(crate) mod load;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod validate;
 pub(crate) mod watch;

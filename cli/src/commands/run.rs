@@ -9,7 +9,7 @@ use crate::follow::{self, Follow};
 use crate::form::Reporting;
 use crate::output::{self, Output};
 use crate::tui::Purpose;
-use crate::{folder_name, interrupt, permission, reach};
+use crate::{folder_name, interrupt, permission, picture, reach};
 use clap::Args;
 use ebbtide_loadgen::scenario::units;
 use ebbtide_loadgen::{Plan, Scenario, Segment};
@@ -112,10 +112,15 @@ fn no_rounds_in_parts(segment: Segment, warmup: Option<Duration>) -> Result<(), 
 ///
 /// When it cannot be read, or all its faults.
 pub(crate) fn read_scenario(path: &Path) -> Result<(Scenario, String), Failure> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let (name, text) = if path == Path::new("-") {
+        ("stdin".to_owned(), std::io::read_to_string(std::io::stdin().lock()))
+    } else {
+        (path.display().to_string(), std::fs::read_to_string(path))
+    };
+    let text = text
         .map_err(|error| Failure::usage(format!("scenario `{name}`: {error}: check the path")))?;
-    let mut scenario = Scenario::parse(&text, &name)?;
+    let mut scenario = Scenario::parse(&text, &name)
+        .map_err(|faults| Failure::usage(picture::of(&faults, &text)))?;
     ebbtide_loadgen::files::read(&mut scenario)?;
     Ok((scenario, text))
 }

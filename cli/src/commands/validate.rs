@@ -1,9 +1,10 @@
 //! `ebb validate SCENARIO`: all faults of a scenario at once, without starting anything. In: a
-//! file. Out: one line that says what it would do, or every fault with its place.
+//! file, or standard input. Out: what it would do, or every fault with its place.
 //! What is a fault is left to `loadgen`.
 
 use super::run::read_scenario;
 use crate::failure::Failure;
+use crate::outline;
 use crate::output::Output;
 use clap::Args;
 use ebbtide_loadgen::Plan;
@@ -16,7 +17,7 @@ const SOMEWHERE: &str = "http://127.0.0.1:1";
 /// The arguments of `ebb validate`.
 #[derive(Args, Debug)]
 pub(crate) struct Validate {
-    /// Scenarios, TOML files
+    /// Scenarios, TOML files; `-` is standard input
     #[arg(required = true)]
     scenarios: Vec<PathBuf>,
 }
@@ -32,22 +33,11 @@ impl Validate {
         for path in &self.scenarios {
             let checked = read_scenario(path).and_then(|(scenario, _)| {
                 let base = scenario.target.base.as_deref().unwrap_or(SOMEWHERE);
-                Plan::resolve(&scenario, base)?;
-                Ok(scenario)
+                let plan = Plan::resolve(&scenario, base)?;
+                Ok(outline::of(&scenario.file, &scenario, &plan))
             });
             match checked {
-                Ok(scenario) => {
-                    let flows: Vec<&str> = scenario.flows.keys().map(String::as_str).collect();
-                    let memory = scenario.memory.as_ref().map_or_else(String::new, |watch| {
-                        format!(", {} rounds of memory watch", watch.rounds)
-                    });
-                    output.result(&format!(
-                        "{}: fine: `{}` with {}{memory}\n",
-                        path.display(),
-                        scenario.name,
-                        flows.join(", ")
-                    ))?;
-                }
+                Ok(outline) => output.result(&outline)?,
                 Err(failure) => faults.push(failure.to_string()),
             }
         }

@@ -162,8 +162,10 @@ impl Said {
         match option {
             "get" => self.to_query = true,
             "head" => self.head = true,
-            "location" => self.note("`--location`: redirects are not followed, add steps for them"),
-            "insecure" => self.note("`--insecure`: say `insecure = true` for a bad certificate"),
+            "location" => {
+                self.note("`--location`: add `redirects = 10` to the steps that are redirected")
+            }
+            "insecure" => self.note("`--insecure`: add `tls = { insecure = true }` to the target"),
             "http2" | "http2-prior-knowledge" => {
                 self.note(&format!("`--{option}` is left out: say which protocol in the scenario"));
             }

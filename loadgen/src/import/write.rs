@@ -47,8 +47,8 @@ fn push(out: &mut String, request: &Request) {
     if VERBS.contains(&verb.as_str()) {
         let _ = writeln!(out, "{verb} = {}", quoted(&request.path));
     } else {
-        let method = request.method.to_ascii_uppercase();
-        let _ = writeln!(out, "request = {}", quoted(&format!("{method} {}", request.path)));
+        let (method, url) = (quoted(&request.method), quoted(&request.path));
+        let _ = writeln!(out, "request = {{ method = {method}, url = {url} }}");
     }
     if let Some(name) = &request.name {
         let _ = writeln!(out, "name = {}", quoted(name));

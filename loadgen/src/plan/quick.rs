@@ -80,7 +80,7 @@ impl Plan {
         let mut list = Vec::new();
         let mut fault = |path: &str, what: String| {
             let path = path.to_owned();
-            list.push(Fault { file: String::new(), line: 0, path, what });
+            list.push(Fault { file: String::new(), line: 0, column: 0, path, what });
         };
         if let Err(what) = Address::parse(&quick.url) {
             fault("url", what);

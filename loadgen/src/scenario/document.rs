@@ -12,7 +12,7 @@ use super::{
 use crate::fault::{Fault, Faults, did_you_mean};
 use crate::threshold;
 use ebbtide_record::{Kind, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use toml::de::DeTable;
 
@@ -42,10 +42,20 @@ impl Scenario {
         }
     }
 
+    /// Every key that the reader asks for when it reads this text, with the path of its table:
+    /// what a schema of scenarios must know.
+    #[must_use]
+    pub fn keys_asked(text: &str) -> BTreeSet<(String, &'static str)> {
+        let reader = Reader::new(text, "");
+        let (table, _) = DeTable::parse_recoverable(text);
+        read(&Fields::root(&reader, table.get_ref()), "");
+        reader.into_asked()
+    }
+
     /// A fault of this scenario at a line of its file.
     #[must_use]
     pub fn fault(&self, line: usize, path: &str, what: impl Into<String>) -> Fault {
-        Fault { file: self.file.clone(), line, path: path.to_owned(), what: what.into() }
+        Fault { file: self.file.clone(), line, column: 0, path: path.to_owned(), what: what.into() }
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Span, Template, WantedFile};
 use crate::fault::{Fault, Faults, did_you_mean};
 use crate::template::Escape;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
@@ -26,6 +26,8 @@ pub(crate) struct Reader<'t> {
     /// Steps read as parts of used lists.
     used: Cell<usize>,
     files: RefCell<BTreeMap<String, WantedFile>>,
+    /// Every key asked for, with the path of its table.
+    asked: RefCell<BTreeSet<(String, &'static str)>>,
 }
 
 impl<'t> Reader<'t> {
@@ -36,6 +38,7 @@ impl<'t> Reader<'t> {
             faults: RefCell::default(),
             used: Cell::new(0),
             files: RefCell::default(),
+            asked: RefCell::default(),
         }
     }
 
@@ -45,6 +48,17 @@ impl<'t> Reader<'t> {
         self.used.get() <= USED_MAX
     }
 
+    /// Every key asked for, with the path of its table.
+    pub(crate) fn into_asked(self) -> BTreeSet<(String, &'static str)> {
+        self.asked.into_inner()
+    }
+
+    /// Column of a byte offset in characters, from 1.
+    fn column(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset.min(self.text.len())).unwrap_or_default();
+        before.rsplit('\n').next().unwrap_or_default().chars().count() + 1
+    }
+
     /// Line of a byte offset, from 1.
     pub(crate) fn line(&self, offset: usize) -> usize {
         let end = offset.min(self.text.len());
@@ -52,16 +66,16 @@ impl<'t> Reader<'t> {
     }
 
     pub(crate) fn fault(&self, offset: usize, path: &str, what: impl Into<String>) {
-        self.fault_at_line(self.line(offset), path, what);
+        self.note((self.line(offset), self.column(offset)), path, what.into());
     }
 
     pub(crate) fn fault_at_line(&self, line: usize, path: &str, what: impl Into<String>) {
-        self.faults.borrow_mut().push(Fault {
-            file: self.file.to_owned(),
-            line,
-            path: path.to_owned(),
-            what: what.into(),
-        });
+        self.note((line, 0), path, what.into());
+    }
+
+    fn note(&self, (line, column): (usize, usize), path: &str, what: String) {
+        let (file, path) = (self.file.to_owned(), path.to_owned());
+        self.faults.borrow_mut().push(Fault { file, line, column, path, what });
     }
 
     /// The files that the document names.
@@ -114,6 +128,7 @@ impl<'a, 't> Fields<'a, 't> {
     /// The value of a key, if it is there.
     pub(crate) fn opt(&self, key: &'static str) -> Option<Node<'a, 't>> {
         self.asked.borrow_mut().push(key);
+        self.reader.asked.borrow_mut().insert((self.path.clone(), key));
         self.entries_raw().find(|(name, _)| *name == key).map(|(_, value)| self.node(key, value))
     }
 

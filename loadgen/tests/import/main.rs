@@ -220,6 +220,7 @@ fn curl_lines_say_what_curl_would_send() {
         ("curl localhost:8080/a", "GET /a", None),
         ("curl -X DELETE 'http://a/x'", "DELETE /x", None),
         ("curl -XPOST http://a/", "POST /", None),
+        ("curl -X PURGE http://a/x", "PURGE /x", None),
         ("curl http://a/ -d a=1 -d 'b=x y'", "POST /", form(&[("a", "1"), ("b", "x y")])),
         ("curl http://a/ --data-urlencode 'q=a&b'", "POST /", form(&[("q", "a&b")])),
         ("curl -sSL -I http://a/", "HEAD /", None),
