@@ -48,6 +48,24 @@ fn errors(list: &[(&str, u64)]) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
+async fn heads_lead_where_they_lead_over_http_1() {
+    let server = H2Server::start(100);
+    let login = "{ post = \"/login\", form = { a = \"b\" }, check = { body = \"welcome\", \
+                 header = { server = \"test\" } }, capture = { sid = { cookie = \"sid\" } } }";
+    let both = "{ parallel = [{ get = \"/me\", check = { body = \"welcome\" } }, \
+                { get = \"/json\", capture = { t = \"$.token\" } }] }";
+    let echo =
+        "{ post = \"/echo\", text = \"${sid} ${t}\", check = { body = { is = \"1 t-1\" } } }";
+    let steps = &format!("{login},\n{both},\n{echo}");
+    for target in ["http = \"2\"", STREAMS, "http = \"2\"\nconnections = \"none\""] {
+        let totals = drive(plan(&server.base, target, &flow(&each(3, 2), steps)), 1).await;
+        assert_eq!(totals.so_far().errors, errors(&[]), "{target}");
+        assert_eq!(totals.so_far().metrics["checks"].value("rate"), Some(1.0), "{target}");
+        assert_eq!(count(&totals, "http_reqs"), 3.0 * 2.0 * 5.0, "{target}");
+    }
+}
+
+#[tokio::test]
 async fn steps_mean_the_same_as_over_http_1() {
     let server = H2Server::start(100);
     let steps = "{ get = \"/\", check = { status = 200, body = \"ok\" } },\n\

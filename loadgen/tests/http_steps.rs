@@ -148,6 +148,9 @@ async fn requests_are_what_the_step_says() {
         assert_eq!(request.method, method, "{step}");
         if header != "host" {
             assert_eq!(request.header(header), value, "{settings} {step}");
+            let names = request.head.lines().filter_map(|line| line.split(':').next());
+            let lines = names.filter(|name| name.eq_ignore_ascii_case(header)).count();
+            assert_eq!(lines, usize::from(value.is_some()), "{settings} {step}");
         }
     }
 }

@@ -99,6 +99,13 @@ async fn answer(
         "/large" => (200, Bytes::from("x".repeat(3_000_000))),
         "/trailers" => (200, Bytes::from_static(b"with trailers")),
         "/missing" => (404, Bytes::from_static(b"no")),
+        "/login" => (302, Bytes::new()),
+        "/me" => {
+            let cookies = parts.headers.get_all("cookie").iter();
+            let known =
+                cookies.filter_map(|line| line.to_str().ok()).any(|it| it.contains("sid=1"));
+            if known { (200, Bytes::from_static(b"welcome")) } else { (401, Bytes::new()) }
+        }
         "/reset" => return respond.send_reset(Reason::REFUSED_STREAM),
         "/hang" => {
             // The reset is the only thing that can come.
@@ -109,7 +116,11 @@ async fn answer(
         }
         _ => (200, Bytes::from_static(b"ok")),
     };
-    let response = Response::builder().status(status).header("server", "test").body(()).unwrap();
+    let mut response = Response::builder().status(status).header("server", "test");
+    if status == 302 {
+        response = response.header("location", "/me").header("set-cookie", "sid=1; Path=/");
+    }
+    let response = response.body(()).unwrap();
     let head_only = parts.method == http::Method::HEAD;
     // A client that is gone needs no answer.
     let Ok(mut send) = respond.send_response(response, head_only) else { return };
