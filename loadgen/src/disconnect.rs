@@ -27,6 +27,10 @@ pub enum Disconnect {
     Server,
     /// The server sent what its protocol forbids, or too much.
     Protocol,
+    /// A request of a Socket.IO session failed.
+    TransportError,
+    /// What a Socket.IO server sent could not be read.
+    Parse,
 }
 
 impl Disconnect {
@@ -65,6 +69,8 @@ impl fmt::Display for Disconnect {
             Self::PingTimeout => "ping timeout",
             Self::Server => "io server disconnect",
             Self::Protocol => "protocol violation",
+            Self::TransportError => "transport error",
+            Self::Parse => "parse error",
         })
     }
 }

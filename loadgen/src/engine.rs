@@ -4,6 +4,7 @@
 //! intervals are for, and what happens between two passes, is left to the caller.
 
 mod executor;
+mod files;
 mod local;
 mod reach;
 mod tempo;
@@ -71,6 +72,17 @@ pub struct Pass {
 /// Why an engine could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// The load needs more open files than the process may have.
+    #[error(
+        "the load needs {needed} open files and the limit is {limit} (raise it with \
+         `ulimit -Hn {needed}`, or ask for fewer connections)"
+    )]
+    Files {
+        /// Connections, and some for the rest.
+        needed: u64,
+        /// The hard limit.
+        limit: u64,
+    },
     /// A thread could not be started.
     #[error("engine thread could not be started: {0} (fewer threads may do: `--threads`)")]
     Thread(#[from] std::io::Error),
@@ -236,6 +248,7 @@ impl Engine {
     /// # Errors
     /// When the host has no address or a thread cannot be started.
     pub fn start(plan: Arc<Plan>, pass: Pass) -> Result<Self, EngineError> {
+        files::provide(&plan)?;
         let route = Arc::new(Route::new(&plan)?);
         let threads = match pass.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

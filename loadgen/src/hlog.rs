@@ -115,6 +115,10 @@ fn kind_word(kind: SlotKind) -> &'static str {
         SlotKind::Listen => "ws_listen",
         SlotKind::Ping => "ws_ping",
         SlotKind::Close => "ws_close",
+        SlotKind::SioConnect => "sio_connect",
+        SlotKind::Emit => "sio_emit",
+        SlotKind::SioAwait => "sio_await",
+        SlotKind::SioClose => "sio_close",
         SlotKind::Group => "group",
     }
 }

@@ -8,12 +8,14 @@ mod compile;
 mod control;
 mod op;
 mod quick;
+mod socketio;
 
 pub use control::{ConditionOp, ControlOp, TestOp};
 pub use op::{
     AwaitOp, BodyOp, CaptureOp, ConnectOp, ExpectOp, Heads, HttpOp, Op, Prepared, SendOp,
 };
 pub use quick::Quick;
+pub use socketio::{AckOp, AwaitEventOp, ClientPlan, EmitOp, SioConnectOp, SioOp};
 
 use crate::fault::{Fault, Faults};
 use crate::scenario::protocol::Protocol;
@@ -107,13 +109,22 @@ pub enum SlotKind {
     Close,
     /// Groups of steps.
     Group,
+    /// Socket.IO clients connected to their namespace.
+    SioConnect,
+    /// Socket.IO events out, with their acknowledgements where those are awaited.
+    Emit,
+    /// Socket.IO events awaited.
+    SioAwait,
+    /// Socket.IO clients closed.
+    SioClose,
 }
 
 impl SlotKind {
     /// Whether it is something the target is asked to do.
     #[must_use]
     pub fn is_operation(self) -> bool {
-        matches!(self, Self::Http | Self::Connect | Self::Send | Self::Ping | Self::Close)
+        use SlotKind::{Close, Connect, Emit, Http, Ping, Send, SioClose, SioConnect};
+        matches!(self, Http | Connect | Send | Ping | Close | SioConnect | Emit | SioClose)
     }
 }
 
@@ -144,6 +155,8 @@ pub struct FlowPlan {
     pub captures: Vec<String>,
     /// Sockets, by place.
     pub sockets: Vec<SocketPlan>,
+    /// Socket.IO clients, by place.
+    pub clients: Vec<ClientPlan>,
     /// The program of one iteration.
     pub ops: Vec<Op>,
     /// Nested loops at most.

@@ -173,6 +173,14 @@ pub struct Counters {
     pub delivery_unfollowed: u64,
     /// WebSockets opened again after they were lost.
     pub reconnects: u64,
+    /// Socket.IO clients connected again after they were lost.
+    pub sio_reconnects: u64,
+    /// Socket.IO events sent.
+    pub sio_emits: u64,
+    /// Socket.IO events received.
+    pub sio_events: u64,
+    /// Acknowledgements that did not come in time.
+    pub sio_ack_timeouts: u64,
     /// Exchanges that succeeded at the level of the connection.
     pub answered: u64,
     /// Connections that could not be made.
@@ -336,6 +344,10 @@ impl Counters {
             delivery_duplicates,
             delivery_unfollowed,
             reconnects,
+            sio_reconnects,
+            sio_emits,
+            sio_events,
+            sio_ack_timeouts,
             answered,
             unreachable,
             http_reconnects,
@@ -357,6 +369,10 @@ impl Counters {
         *delivery_duplicates += other.delivery_duplicates;
         *delivery_unfollowed += other.delivery_unfollowed;
         *reconnects += other.reconnects;
+        *sio_reconnects += other.sio_reconnects;
+        *sio_emits += other.sio_emits;
+        *sio_events += other.sio_events;
+        *sio_ack_timeouts += other.sio_ack_timeouts;
         *answered += other.answered;
         *unreachable += other.unreachable;
         *http_reconnects += other.http_reconnects;

@@ -34,6 +34,18 @@ pub enum Failure {
     NotOpen,
     /// The awaited message did not come in time.
     NotReceived,
+    /// The Socket.IO client is not connected, and not about to be.
+    NotConnected,
+    /// The Socket.IO server refused the namespace.
+    ConnectRefused,
+    /// The Socket.IO session could not change from polling to WebSocket.
+    NotUpgraded,
+    /// An event could not be sent: its limits, or those of what waits, are exceeded.
+    NotEmitted,
+    /// No acknowledgement came in time.
+    NoAck,
+    /// The acknowledgement is not the one that was expected.
+    WrongAck,
     /// The HTTP status is 400 or above.
     Status(u16),
     /// A step of the scenario says so, for the reason at this place of the plan's.
@@ -168,6 +180,12 @@ impl fmt::Display for Failure {
             Self::Handshake(status) => return write!(f, "websocket refused with status {status}"),
             Self::NotOpen => "websocket not open",
             Self::NotReceived => "awaited message not received",
+            Self::NotConnected => "socket.io not connected",
+            Self::ConnectRefused => "socket.io namespace refused",
+            Self::NotUpgraded => "socket.io not upgraded to websocket",
+            Self::NotEmitted => "event could not be sent",
+            Self::NoAck => "acknowledgement not received",
+            Self::WrongAck => "acknowledgement not as expected",
             Self::Status(status) => return write!(f, "status {status}"),
             // Whoever has the plan says which.
             Self::Asked(_) => "a step failed the iteration",

@@ -12,6 +12,7 @@ mod flow;
 pub mod protocol;
 mod reader;
 pub mod realtime;
+pub mod socketio;
 pub(crate) mod step;
 pub mod transport;
 pub mod units;
@@ -342,6 +343,8 @@ pub enum Verb {
         /// Reason beside it.
         reason: String,
     },
+    /// Does something with a Socket.IO client.
+    Sio(Box<socketio::SioStep>),
     /// Waits.
     Think(Span),
     /// Repeats steps.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use MetricType::{Counter, Gauge, Rate, Trend};
 
 /// All metrics there are, with their types.
-pub const METRICS: [(&str, MetricType); 42] = [
+pub const METRICS: [(&str, MetricType); 54] = [
     ("http_reqs", Counter),
     ("http_req_failed", Rate),
     ("http_req_duration", Trend),
@@ -47,6 +47,18 @@ pub const METRICS: [(&str, MetricType); 42] = [
     ("ws_msg_failed", Rate),
     ("ws_ping", Trend),
     ("ws_closing", Trend),
+    ("sio_connecting", Trend),
+    ("sio_connect_failed", Rate),
+    ("sio_upgrade_duration", Trend),
+    ("sio_emits", Counter),
+    ("sio_emit_failed", Rate),
+    ("sio_ack_duration", Trend),
+    ("sio_ack_timeouts", Counter),
+    ("sio_events_received", Counter),
+    ("sio_event_wait", Trend),
+    ("sio_session_duration", Trend),
+    ("sio_closing", Trend),
+    ("sio_reconnects", Counter),
     ("delivery_latency", Trend),
     ("delivery_reach", Rate),
     ("delivery_spread", Trend),

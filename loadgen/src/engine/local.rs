@@ -22,7 +22,7 @@ use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 /// Why a rest ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,7 +90,7 @@ impl Local {
         &self,
         due: Option<u64>,
         watch: &Watch,
-        mut service: impl FnMut(),
+        mut service: impl FnMut(&mut Context<'_>),
     ) -> Rest {
         let seen = self.pulse.seen();
         let mut asked = false;
@@ -109,7 +109,7 @@ impl Local {
                     self.reactor.poll_at(due);
                 }
             }
-            service();
+            service(context);
             watch.poll_end(context).map(|_| Rest::Over)
         })
         .await

@@ -3,12 +3,14 @@
 //! In: the program of a flow, the number of an iteration. Out: samples in the thread's recorder.
 //! When an iteration starts is left to the executor.
 
+mod chat;
 mod control;
 mod exchange;
 mod follow;
 mod look;
 mod parallel;
 mod reopen;
+mod session;
 mod talk;
 
 use super::local::Local;
@@ -51,7 +53,9 @@ pub(crate) struct Vu {
     mates: Vec<parallel::Mate>,
     jar: follow::OwnJar,
     sockets: Vec<Option<Socket>>,
-    /// Those that are lost and are to come back.
+    /// Socket.IO clients.
+    chats: Vec<Option<Box<chat::Chat>>>,
+    /// Sockets that are lost and are to come back.
     outages: Vec<Outage>,
     scope: Scope,
     counters: Vec<u32>,
@@ -81,6 +85,7 @@ impl Vu {
             mates: Vec::new(),
             jar: None,
             sockets: program.sockets.iter().map(|_| None).collect(),
+            chats: program.clients.iter().map(|_| None).collect(),
             outages: Vec::new(),
             scope,
             counters: vec![0; program.loops],
@@ -113,6 +118,9 @@ impl Vu {
                 // Its failure is counted where it happens.
                 let _ = self.close(place, socket.close_slot, FAREWELL).await;
             }
+        }
+        if !self.chats.is_empty() && !self.watch.is_cut() {
+            self.close_chats(false).await;
         }
         let end = self.time();
         self.known = Some(end);
@@ -175,6 +183,8 @@ impl Vu {
                 Op::Await(wait) => self.receive(wait).await?,
                 Op::Listen { socket, length, slot } => self.listen(*slot, *socket, *length).await?,
                 Op::Ping { slot, socket, within } => self.ping(*slot, *socket, *within).await?,
+                // Its state is large, and is not to be part of every user's.
+                Op::Sio(sio) => Box::pin(self.sio(sio)).await?,
                 Op::Close { slot, socket, code, reason } => {
                     self.close(*socket, *slot, (*code, reason)).await?;
                 }
@@ -288,6 +298,7 @@ impl Vu {
                     let _ = self.close(place, slot, FAREWELL).await;
                 }
             }
+            self.close_chats(true).await;
         }
         self.http.close();
         self.mates.clear();

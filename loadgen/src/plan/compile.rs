@@ -8,11 +8,12 @@
 mod auth;
 mod control;
 mod http;
+mod socketio;
 mod websocket;
 
 pub(super) use auth::split_credentials;
 
-use super::{FlowPlan, Op, Plan, Slot, SlotKind, SocketPlan};
+use super::{ClientPlan, FlowPlan, Op, Plan, Slot, SlotKind, SocketPlan};
 use crate::scenario::{Auth, Flow, Inherited, Scenario, Step, Verb, WantedFile};
 use crate::template::Template;
 use std::collections::BTreeMap;
@@ -49,6 +50,8 @@ pub(super) fn flow(
         captures: Vec::new(),
         sockets: Vec::new(),
         closed: Vec::new(),
+        clients: Vec::new(),
+        closed_clients: Vec::new(),
         ops: Vec::new(),
         loops: 0,
         operations: BTreeMap::new(),
@@ -58,7 +61,7 @@ pub(super) fn flow(
     };
     compiler.declare(&flow.steps);
     compiler.steps(&flow.steps, 1.0, 0);
-    let Compiler { captures, sockets, ops, loops, operations, .. } = compiler;
+    let Compiler { captures, sockets, clients, ops, loops, operations, .. } = compiler;
     plan.flows.push(FlowPlan {
         name: name.to_owned(),
         executor: flow.executor.clone().after(warmup),
@@ -67,6 +70,7 @@ pub(super) fn flow(
         slot,
         captures,
         sockets,
+        clients,
         ops,
         loops,
         operations,
@@ -86,6 +90,9 @@ struct Compiler<'p, 'n> {
     sockets: Vec<SocketPlan>,
     /// Sockets that a step closes.
     closed: Vec<String>,
+    clients: Vec<ClientPlan>,
+    /// Socket.IO clients that a step closes.
+    closed_clients: Vec<String>,
     ops: Vec<Op>,
     loops: usize,
     operations: BTreeMap<String, f64>,
@@ -105,6 +112,7 @@ impl Compiler<'_, '_> {
             match &step.verb {
                 Verb::Connect(connect) => self.declare_socket(step, connect),
                 Verb::Close { on, .. } => self.closed.extend(on.clone()),
+                Verb::Sio(sio) => self.declare_client(step, sio),
                 _ => {}
             }
             for (_, steps) in step.verb.inside() {
@@ -160,6 +168,7 @@ impl Compiler<'_, '_> {
             Verb::Close { on, code, reason } => {
                 self.close_op(step, (on.as_ref(), *code, reason), times)
             }
+            Verb::Sio(sio) => self.sio_op(step, sio, times),
             Verb::Think(span) => Op::Think(*span),
             Verb::Repeat { count, steps } => return self.repeat((*count, steps), times, depth),
             Verb::Control(control) => return self.control(step, control, (times, depth)),

@@ -56,6 +56,8 @@ pub enum Op {
         /// Reason beside it.
         reason: String,
     },
+    /// Does something with a Socket.IO client.
+    Sio(Box<super::SioOp>),
     /// Waits.
     Think(Span),
     /// Waits for a time drawn from an exponential distribution.

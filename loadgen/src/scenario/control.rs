@@ -174,6 +174,7 @@ impl Verb {
         match self {
             Self::Http(http) => names(&http.captures),
             Self::Await(wait) => names(&wait.captures),
+            Self::Sio(sio) => names(sio.captures()),
             Self::Control(Control::Set(values)) => {
                 values.iter().map(|(name, _)| name.as_str()).collect()
             }

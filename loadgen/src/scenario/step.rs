@@ -9,6 +9,7 @@ mod capture;
 mod check;
 mod control;
 mod http;
+mod socketio;
 mod websocket;
 
 pub(crate) use http::{encoded, inherited};
@@ -22,14 +23,36 @@ use std::time::Duration;
 /// Time limit of an exchange that names none: k6's is a minute, autocannon's ten seconds.
 pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-const VERBS: [&str; 24] = [
-    "get", "post", "put", "patch", "delete", "head", "options", "connect", "send", "await",
-    "listen", "ping", "close", "think", "repeat", "one_of", "if", "group", "set", "fail", "stop",
-    "use", "request", "parallel",
+const VERBS: [&str; 28] = [
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "head",
+    "options",
+    "connect",
+    "send",
+    "await",
+    "listen",
+    "ping",
+    "close",
+    "think",
+    "repeat",
+    "one_of",
+    "if",
+    "group",
+    "set",
+    "fail",
+    "stop",
+    "use",
+    "request",
+    "parallel",
+    "sio_connect",
+    "emit",
+    "await_event",
+    "sio_close",
 ];
-
-/// Verbs of the form that this version does not know yet.
-const VERBS_LATER: [&str; 4] = ["sio_connect", "emit", "await_event", "sio_close"];
 
 /// Lists of steps that flows may use, by name.
 pub(crate) type Lists<'a, 't> = BTreeMap<&'a str, Node<'a, 't>>;
@@ -105,6 +128,10 @@ fn read(node: &Node<'_, '_>, around: &Around<'_, '_, '_>) -> Option<Step> {
         "listen" => websocket::listen(&fields),
         "ping" => websocket::ping(&fields),
         "close" => websocket::close(&fields),
+        "sio_connect" => socketio::connect(&fields, around.per_iteration),
+        "emit" => socketio::emit(&fields),
+        "await_event" => socketio::await_event(&fields),
+        "sio_close" => socketio::close(&fields),
         "think" => control::think(&fields),
         "repeat" => control::repeat(&fields, around),
         "one_of" => control::one_of(&fields, around),
@@ -128,10 +155,6 @@ fn find_verb(fields: &Fields<'_, '_>) -> Option<&'static str> {
     if found.contains(&"send") {
         // Beside `send`, `await` is a modifier.
         found.retain(|verb| *verb != "await");
-    }
-    if let Some(later) = VERBS_LATER.iter().find(|verb| fields.has(verb)) {
-        fields.fault(format!("`{later}` is not built yet (known: {})", quoted(&VERBS)));
-        return None;
     }
     match found.as_slice() {
         [verb] => Some(verb),

@@ -5,6 +5,7 @@
 
 use super::reader::Reader;
 use super::realtime::Expected;
+use super::socketio::SioStep;
 use super::step::quoted;
 use super::{Auth, BodyPiece, Capture, Control, Expectation, Step, Template, Test, Verb};
 use crate::fault::did_you_mean;
@@ -13,7 +14,8 @@ use crate::template::{Variable, unknown_variable};
 /// Notes faults between steps: sockets used before they are opened, variables nobody sets, or
 /// nobody sets before they are read.
 pub(crate) fn verify(reader: &Reader<'_>, path: &str, steps: &[Step]) {
-    let mut known = Known { reader, sockets: Vec::new(), variables: Vec::new() };
+    let mut known =
+        Known { reader, sockets: Vec::new(), clients: Vec::new(), variables: Vec::new() };
     known.collect(steps);
     known.verify(path, steps, &mut Vec::new());
 }
@@ -22,6 +24,7 @@ pub(crate) fn verify(reader: &Reader<'_>, path: &str, steps: &[Step]) {
 struct Known<'r, 't> {
     reader: &'r Reader<'t>,
     sockets: Vec<String>,
+    clients: Vec<String>,
     variables: Vec<String>,
 }
 
@@ -31,6 +34,11 @@ impl Known<'_, '_> {
             match &step.verb {
                 Verb::Connect(connect) if !self.sockets.contains(&connect.socket) => {
                     self.sockets.push(connect.socket.clone());
+                }
+                Verb::Sio(sio) => {
+                    if let SioStep::Connect(connect) = sio.as_ref() {
+                        self.clients.push(connect.client.clone());
+                    }
                 }
                 _ => {}
             }
@@ -45,7 +53,18 @@ impl Known<'_, '_> {
     fn verify(&self, path: &str, steps: &[Step], set: &mut Vec<String>) {
         for (index, step) in steps.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            if let Some(on) = socket_of(&step.verb) {
+            let listens = matches!(step.verb, Verb::Listen { .. });
+            let to_client = listens
+                && match socket_of(&step.verb) {
+                    Some(Some(on)) => self.clients.contains(on),
+                    _ => self.sockets.is_empty() && !self.clients.is_empty(),
+                };
+            if let Verb::Sio(sio) = &step.verb
+                && let Some(on) = sio.on()
+            {
+                verify_client(self.reader, &path, step.line, (on, &self.clients));
+            }
+            if let Some(on) = socket_of(&step.verb).filter(|_| !to_client) {
                 verify_socket(self.reader, &path, step.line, (on, &self.sockets));
             }
             if let Verb::Control(Control::Set(values)) = &step.verb {
@@ -145,7 +164,38 @@ pub(crate) fn socket_of(verb: &Verb) -> Option<Option<&String>> {
         | Verb::Connect(_)
         | Verb::Think(_)
         | Verb::Repeat { .. }
+        | Verb::Sio(_)
         | Verb::Control(_) => None,
+    }
+}
+
+fn verify_client(
+    reader: &Reader<'_>,
+    path: &str,
+    line: usize,
+    (on, clients): (Option<&String>, &[String]),
+) {
+    match on {
+        Some(on) if !clients.contains(on) => {
+            let hint = did_you_mean(on, clients.iter().map(String::as_str));
+            let hint = if hint.is_empty() {
+                format!(" (add a step `{{ sio_connect = \"/socket.io/\", as = \"{on}\" }}`)")
+            } else {
+                hint
+            };
+            reader.fault_at_line(line, path, format!("unknown client `{on}`{hint}"));
+        }
+        None if clients.is_empty() => {
+            let what = "no Socket.IO client is connected here (add a step \
+                        `{ sio_connect = \"/socket.io/\" }` before it)";
+            reader.fault_at_line(line, path, what);
+        }
+        None if clients.len() > 1 => {
+            let known: Vec<&str> = clients.iter().map(String::as_str).collect();
+            let what = format!("which client is meant (say `on`: {})", quoted(&known));
+            reader.fault_at_line(line, path, what);
+        }
+        _ => {}
     }
 }
 
@@ -162,6 +212,25 @@ fn templates_of(verb: &Verb) -> Vec<&Template> {
     }
     let mut out = Vec::new();
     match verb {
+        Verb::Sio(sio) => match sio.as_ref() {
+            SioStep::Connect(connect) => {
+                out.push(&connect.path);
+                out.extend(&connect.auth);
+                pairs(&mut out, &connect.query);
+                pairs(&mut out, &connect.headers);
+            }
+            SioStep::Emit(emit) => {
+                out.push(&emit.args);
+                if let Some(Expected::Text(count)) = &emit.expect {
+                    out.push(count);
+                }
+                if let Some(ack) = &emit.ack {
+                    pairs(&mut out, &ack.json);
+                }
+            }
+            SioStep::Await(wait) => pairs(&mut out, &wait.json),
+            SioStep::Close { .. } => {}
+        },
         Verb::Http(http) => {
             out.push(&http.url);
             for piece in http.body.iter().flatten() {

@@ -21,7 +21,7 @@ const SPREAD_OF: [&str; 2] = ["http_req_duration", "ws_msg_rtt"];
 const TAILS: [f64; 2] = [2.5, 97.5];
 
 /// Trends by metric: name, the slots it is measured in, and what is summed.
-const TRENDS: [(&str, SlotKind, &[Trend]); 14] = [
+const TRENDS: [(&str, SlotKind, &[Trend]); 20] = [
     ("http_req_duration", SlotKind::Http, &[Trend::Duration, Trend::DurationLong]),
     ("http_req_latency", SlotKind::Http, &[Trend::Latency]),
     // A reply that came in one piece was waited for all the time.
@@ -35,6 +35,12 @@ const TRENDS: [(&str, SlotKind, &[Trend]); 14] = [
     ("ws_msg_wait", SlotKind::Await, &[Trend::Duration]),
     ("ws_ping", SlotKind::Ping, &[Trend::Duration]),
     ("ws_session_duration", SlotKind::Close, &[Trend::Session]),
+    ("sio_connecting", SlotKind::SioConnect, &[Trend::Duration]),
+    ("sio_upgrade_duration", SlotKind::SioConnect, &[Trend::Waiting]),
+    ("sio_ack_duration", SlotKind::Emit, &[Trend::Duration]),
+    ("sio_event_wait", SlotKind::SioAwait, &[Trend::Duration]),
+    ("sio_session_duration", SlotKind::SioClose, &[Trend::Session]),
+    ("sio_closing", SlotKind::SioClose, &[Trend::Duration]),
     ("delivery_latency", SlotKind::Listen, &[Trend::Delivery]),
     ("delivery_spread", SlotKind::Listen, &[Trend::Spread]),
 ];
@@ -142,6 +148,8 @@ impl Totals {
             "data_received" => data(counters.bytes_received),
             "ws_connect_failed" => failed(SlotKind::Connect),
             "ws_msg_failed" => failed(SlotKind::Send),
+            "sio_connect_failed" => failed(SlotKind::SioConnect),
+            "sio_emit_failed" => failed(SlotKind::Emit),
             "ws_closing" => {
                 let histogram = self.sum(SlotKind::Close, wanted, &[Trend::Duration]);
                 (!histogram.is_empty()).then(|| trend(&histogram, extra))

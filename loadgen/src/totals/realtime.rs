@@ -19,6 +19,10 @@ impl Totals {
             "ws_sessions" => self.counter(counters.sessions),
             "ws_msgs_sent" => self.counter(counters.messages_sent),
             "ws_msgs_received" => self.counter(counters.messages_received),
+            "sio_emits" => self.counter(counters.sio_emits),
+            "sio_events_received" => self.counter(counters.sio_events),
+            "sio_ack_timeouts" => self.counter(counters.sio_ack_timeouts),
+            "sio_reconnects" => self.counter(counters.sio_reconnects),
             "ws_reconnects" => self.counter(counters.reconnects),
             "disconnects" => self.counter(counters.disconnects),
             "delivery_duplicates" => self.counter(counters.delivery_duplicates),
@@ -39,7 +43,7 @@ impl Totals {
         for (slot, record) in self.slots.iter().zip(&self.recorder.slots) {
             match slot.kind {
                 SlotKind::Listen if wanted(slot) => delivered += record.count - record.failed,
-                SlotKind::Send if wanted(slot) => expected += record.expected,
+                SlotKind::Send | SlotKind::Emit if wanted(slot) => expected += record.expected,
                 _ => {}
             }
         }

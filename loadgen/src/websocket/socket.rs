@@ -39,6 +39,9 @@ const PONGS_MAX: usize = 4 * 1024;
 /// A write buffer of this size is kept for the next message; larger ones are given back.
 const KEEP: usize = 512;
 
+/// Close code of an ordinary end.
+const NORMAL_CLOSURE: u16 = 1_000;
+
 /// Close code for what RFC 6455 forbids.
 const PROTOCOL_ERROR: u16 = 1_002;
 
@@ -151,7 +154,7 @@ impl Socket {
     }
 
     /// Writes what can be written at once.
-    fn flush_some(&mut self) {
+    pub(crate) fn flush_some(&mut self) {
         while self.written < self.out.len() {
             match self.wire.try_write(&self.out[self.written..]) {
                 Ok(sent @ 1..) => self.written += sent,
@@ -294,6 +297,12 @@ impl Socket {
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Says that it is over, as far as that can be written at once, and waits for no answer.
+    pub(crate) fn say_farewell(&mut self) {
+        self.queue(Opcode::Close, &NORMAL_CLOSURE.to_be_bytes(), self.opened);
+        self.flush_some();
     }
 
     /// Answers the peer's close with its own code, or says that it broke the protocol; as far as

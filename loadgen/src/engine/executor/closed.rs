@@ -11,6 +11,7 @@ use crate::schedule::Ramp;
 use crate::wire::watch::NEVER;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::Context;
 
 /// How many iterations a user may do.
 #[derive(Clone, Copy)]
@@ -39,9 +40,9 @@ pub(super) async fn timed(local: Rc<Local>, flow: usize, vu: u32) {
         let seen = local.pulse.seen();
         if local.pulse.is_paused() {
             // Who is there stays, with the connections it has.
-            let service = || {
+            let service = |context: &mut Context<'_>| {
                 if let Some(user) = &mut user {
-                    user.service();
+                    user.service(context);
                 }
             };
             local.rest(None, &watch, service).await;
@@ -52,7 +53,7 @@ pub(super) async fn timed(local: Rc<Local>, flow: usize, vu: u32) {
             if let Some(mut user) = user.take() {
                 user.leave().await;
             }
-            local.rest(Some(place.from), &watch, || {}).await;
+            local.rest(Some(place.from), &watch, |_| {}).await;
             continue;
         }
         let user = user.get_or_insert_with(|| Vu::new(&local, flow));
@@ -123,7 +124,7 @@ pub(super) async fn counted(local: Rc<Local>, (flow, vu): (usize, u32), quota: Q
         if due.is_none_or(|due| due > now) {
             let watch = Rc::clone(&user.watch);
             watch.clear();
-            if local.rest(due, &watch, || user.service()).await == Rest::Over {
+            if local.rest(due, &watch, |context| user.service(context)).await == Rest::Over {
                 break;
             }
             user.has_waited();

@@ -203,7 +203,7 @@ async fn pace(
             .map(|due| due + last.map_or(0, |last| GRAIN.saturating_sub(due.saturating_sub(last))));
         // Those that are due by now are not waited for.
         let wake = wake.filter(|_| due.is_none_or(|due| due > local.reactor.latest())).or(due);
-        let intended = match (local.rest(wake, &watch, || {}).await, due) {
+        let intended = match (local.rest(wake, &watch, |_| {}).await, due) {
             (Rest::Due, Some(due)) => due,
             (Rest::Over, _) => return,
             _ => continue,
@@ -259,7 +259,7 @@ async fn serve(local: Rc<Local>, flow: usize, pool: Rc<Pool>, (seat, place): (Rc
             if pool.over.get() || local.shared.is_over() || user.watch.is_cut() {
                 return Poll::Ready(None);
             }
-            user.service();
+            user.service(context);
             *seat.waker.borrow_mut() = Some(context.waker().clone());
             // The watch wakes this task when the load is cut.
             user.watch.poll_end(context).map(|_| None)

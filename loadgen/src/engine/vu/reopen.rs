@@ -92,7 +92,7 @@ impl Vu {
             if !std::mem::replace(&mut asked, true) {
                 local.reactor.poll_at(until);
             }
-            self.service();
+            self.service(context);
             if self.next_attempt() < until {
                 return Poll::Ready(Ok(()));
             }

@@ -19,7 +19,7 @@ use crate::websocket::frame::Opcode;
 use crate::websocket::socket::{Handshake, Socket};
 use serde_json::Value;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// An expectation, rendered for one wait.
@@ -235,8 +235,8 @@ impl Vu {
             if let ready @ Poll::Ready(_) = socket.poll_message(&self.local) {
                 return ready;
             }
-            if self.sockets.len() > 1 {
-                self.service_but(place);
+            if self.sockets.len() + self.chats.len() > 1 {
+                self.service_but(place, context);
             }
             self.watch.poll_end(context).map(Err)
         })
@@ -343,12 +343,13 @@ impl Vu {
         }
     }
 
-    /// Takes what has come on open sockets.
-    pub(crate) fn service(&mut self) {
-        self.service_but(usize::MAX);
+    /// Takes what has come on open connections.
+    pub(crate) fn service(&mut self, context: &mut Context<'_>) {
+        self.service_but(usize::MAX, context);
     }
 
-    fn service_but(&mut self, but: usize) {
+    fn service_but(&mut self, but: usize, context: &mut Context<'_>) {
+        self.serve_chats(context);
         for place in 0..self.sockets.len() {
             if let Some(socket) = self.sockets[place].as_mut().filter(|_| place != but)
                 && let Err(failure) = socket.service(&self.local)

@@ -69,7 +69,7 @@ impl Compiler<'_, '_> {
     }
 
     /// The path of a URL, which must be on the plan's own host.
-    fn path_on_base(&mut self, url: &Template, line: usize) -> Template {
+    pub(super) fn path_on_base(&mut self, url: &Template, line: usize) -> Template {
         let mut url = self.bind(url, line);
         if let Some(text) = url.first_text().filter(|text| text.contains("://")) {
             let authority = self.plan.address.authority.clone();

@@ -70,6 +70,9 @@ impl Compiler<'_, '_> {
     }
 
     pub(super) fn listen_op(&mut self, step: &Step, on: Option<&String>, length: Span) -> Op {
+        if let Some(client) = self.client_listened(on) {
+            return self.sio_listen_op(step, client, length);
+        }
         // What is received belongs to the room that was entered, so its tags count here as well.
         let socket = self.socket(on);
         let mut tags = self.sockets.get(socket).map(|it| it.tags.clone()).unwrap_or_default();

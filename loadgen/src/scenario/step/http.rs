@@ -24,7 +24,11 @@ const PARALLEL_MAX: usize = 256;
 /// Codings that can be offered, since their bodies can be read.
 const CODINGS: [&str; 3] = ["gzip", "deflate", "identity"];
 
-fn pairs(fields: &Fields<'_, '_>, key: &'static str, escape: Escape) -> Vec<(String, Template)> {
+pub(super) fn pairs(
+    fields: &Fields<'_, '_>,
+    key: &'static str,
+    escape: Escape,
+) -> Vec<(String, Template)> {
     fields.opt(key).map(|node| node.templates(escape)).unwrap_or_default()
 }
 
