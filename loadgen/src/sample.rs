@@ -35,7 +35,7 @@ pub enum Failure {
     /// The awaited message did not come in time.
     NotReceived,
     /// The Socket.IO client is not connected, and not about to be.
-    NotConnected,
+    NoClient,
     /// The Socket.IO server refused the namespace.
     ConnectRefused,
     /// The Socket.IO session could not change from polling to WebSocket.
@@ -180,7 +180,7 @@ impl fmt::Display for Failure {
             Self::Handshake(status) => return write!(f, "websocket refused with status {status}"),
             Self::NotOpen => "websocket not open",
             Self::NotReceived => "awaited message not received",
-            Self::NotConnected => "socket.io not connected",
+            Self::NoClient => "socket.io not connected",
             Self::ConnectRefused => "socket.io namespace refused",
             Self::NotUpgraded => "socket.io not upgraded to websocket",
             Self::NotEmitted => "event could not be sent",

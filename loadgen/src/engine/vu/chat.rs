@@ -82,7 +82,7 @@ impl Vu {
         poll_fn(|context| {
             self.service(context);
             let Some(chat) = &mut self.chats[place] else {
-                return Poll::Ready(Err(Failure::NotConnected));
+                return Poll::Ready(Err(Failure::NoClient));
             };
             match look(chat) {
                 Some(found) => Poll::Ready(found),
@@ -184,7 +184,7 @@ impl Vu {
         let args = Args::trusted(items.into()).with_attachments(attachments.collect());
         let expected = op.expect.as_ref().map_or(0, |expect| self.expected(expect));
         let Some(chat) = self.chats[op.client].as_mut().filter(|chat| !chat.is_over) else {
-            return self.failed(op.slot, Failure::NotConnected, start);
+            return self.failed(op.slot, Failure::NoClient, start);
         };
         let ack = match chat.emit(op, &args, within) {
             Ok(ack) => ack,
@@ -211,7 +211,7 @@ impl Vu {
             .until(op.client, |chat| match chat.answer.take() {
                 Some((known, Some(args))) if known == id => Some(Ok(args)),
                 Some((known, None)) if known == id => Some(Err(Failure::NoAck)),
-                _ if chat.is_over => Some(Err(Failure::NotConnected)),
+                _ if chat.is_over => Some(Err(Failure::NoClient)),
                 _ => None,
             })
             .await;
@@ -249,7 +249,7 @@ impl Vu {
                         return Some(Ok(text));
                     }
                 }
-                chat.is_over.then_some(Err(Failure::NotConnected))
+                chat.is_over.then_some(Err(Failure::NoClient))
             })
             .await;
         match found {
@@ -273,7 +273,7 @@ impl Vu {
         let ended = self
             .until(place, |chat| {
                 chat.events.clear();
-                chat.is_over.then_some(Err(Failure::NotConnected))
+                chat.is_over.then_some(Err(Failure::NoClient))
             })
             .await;
         match ended {
@@ -286,7 +286,7 @@ impl Vu {
         let start = self.time();
         self.watch.set(start + CLOSE_TIMEOUT.as_nanos() as u64);
         let Some(mut chat) = self.chats[place].take() else {
-            return self.failed(slot, Failure::NotConnected, start);
+            return self.failed(slot, Failure::NoClient, start);
         };
         chat.slots.1 = slot;
         let mut asked = false;
