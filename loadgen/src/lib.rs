@@ -44,6 +44,8 @@ pub mod totals;
 
 pub mod threshold;
 
+pub mod guard;
+
 pub mod hlog;
 
 pub use engine::{Engine, EngineError, Pass, Stopper};

@@ -70,6 +70,9 @@ pub const METRICS: [(&str, MetricType); 54] = [
     ("generator_threads", Gauge),
 ];
 
+/// Longest window of a threshold: its seconds are kept, each with all its histograms.
+pub const OVER_MAX: Duration = Duration::from_secs(300);
+
 /// A condition on the summary, in k6's grammar.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
@@ -82,9 +85,21 @@ pub struct ThresholdText {
     pub abort_on_fail: bool,
     /// It is not judged earlier than this.
     pub delay_abort_eval: Duration,
+    /// It must hold in every window of this length, not over the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over: Option<Duration>,
 }
 
 impl ThresholdText {
+    /// The condition as it is shown: `p(99) < 250`, or `p(99) < 250 over 10s`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.over {
+            None => self.expression.clone(),
+            Some(over) => format!("{} over {}s", self.expression, over.as_secs_f64()),
+        }
+    }
+
     /// Whether it claims something about times that the generator measured, so that a generator
     /// that was the bottleneck makes it void.
     #[must_use]
@@ -140,6 +155,13 @@ pub fn check_metric(metric: &str) -> Result<(), String> {
     }
     let hint = did_you_mean(name, METRICS.iter().map(|(known, _)| *known));
     Err(format!("unknown metric `{name}`{hint}"))
+}
+
+/// Whether a metric has one value at a time, and no samples.
+#[must_use]
+pub fn is_gauge(metric: &str) -> bool {
+    let name = metric.split('{').next().unwrap_or_default();
+    METRICS.iter().any(|(known, kind)| *known == name && *kind == Gauge)
 }
 
 /// Checks a condition against the type of its metric.
@@ -201,13 +223,20 @@ pub(crate) fn percentiles(thresholds: &[ThresholdText]) -> Vec<(String, f64)> {
     asked.collect()
 }
 
-/// Judges all thresholds, marks them on the metrics, and gives those that failed, as
-/// `metric: expression`.
+/// Judges all thresholds on the whole load, marks them on the metrics, and gives those that failed,
+/// as `metric: expression`. As in k6 a metric without samples counts as 0, and a rate of nothing is
+/// not judged. Those with windows are left to [`crate::guard`].
 pub fn judge(thresholds: &[ThresholdText], metrics: &mut Metrics) -> Vec<String> {
     let mut failed = Vec::new();
     for threshold in thresholds {
         let Ok(condition) = parse(&threshold.expression) else { continue };
-        let Some(metric) = metrics.get_mut(&threshold.metric) else { continue };
+        let metric = metrics
+            .entry(threshold.metric.clone())
+            .or_insert_with(|| without_samples(&threshold.metric, &condition));
+        if threshold.over.is_some() {
+            metric.thresholds.entry(threshold.label()).or_insert(ThresholdResult { ok: true });
+            continue;
+        }
         let ok = holds(&condition, metric);
         metric.thresholds.insert(threshold.expression.clone(), ThresholdResult { ok });
         if !ok {
@@ -215,6 +244,27 @@ pub fn judge(thresholds: &[ThresholdText], metrics: &mut Metrics) -> Vec<String>
         }
     }
     failed
+}
+
+/// Whether a threshold holds of metrics; none while its metric has no samples.
+pub(crate) fn holds_of(threshold: &ThresholdText, metrics: &Metrics) -> Option<bool> {
+    let condition = parse(&threshold.expression).ok()?;
+    Some(holds(&condition, metrics.get(&threshold.metric)?))
+}
+
+/// A metric of which nothing was measured.
+fn without_samples(metric: &str, condition: &Condition) -> Metric {
+    let name = metric.split('{').next().unwrap_or_default();
+    let known = METRICS.iter().find(|(known, _)| *known == name);
+    match known.map_or(Counter, |(_, metric_type)| *metric_type) {
+        Counter => Metric::counter(0.0, 0.0),
+        Rate => Metric::of(Rate, "default", &[("passes", 0.0), ("fails", 0.0)]),
+        Gauge => Metric::of(Gauge, "default", &[("value", 0.0)]),
+        Trend => {
+            let keys = ["avg", "min", "med", "max", "count", condition.key.as_str()];
+            Metric::of(Trend, "time", &keys.map(|key| (key, 0.0)))
+        }
+    }
 }
 
 fn holds(condition: &Condition, metric: &Metric) -> bool {

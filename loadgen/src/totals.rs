@@ -23,6 +23,12 @@ use std::time::Duration;
 /// Share of a thread's time above which the generator is taken for the bottleneck.
 const CPU_SATURATED: f64 = 0.95;
 
+/// Share of a thread's time spent waiting for a CPU that is worth a word, and above which the
+/// generator is taken for the bottleneck, as it is when it waits longer than it runs: a reply that
+/// lies there meanwhile is measured as that of a slow target.
+const WAITED: f64 = 0.10;
+const WAITED_SATURATED: f64 = 0.30;
+
 /// Starts this late at the 99th percentile are worth a word, milliseconds.
 const LATE_START_MS: f64 = 20.0;
 
@@ -280,10 +286,16 @@ impl Totals {
         let own = if queued { Trend::Pacing } else { Trend::LateStart };
         let late = self.trend(SlotKind::Flow, &[own]);
         let late_ms = late.value_at_quantile(0.99) as f64 / 1e3;
+        let waited = self.generator_wait();
         let (code, message) = if cpu >= CPU_SATURATED {
             let busy = cpu * 100.0;
             let message = format!("the generator's threads were busy {busy:.0} % of the time");
             (GENERATOR_SATURATED, message)
+        } else if waited >= WAITED {
+            let saturated = waited >= cpu.min(WAITED_SATURATED) || cpu + waited >= CPU_SATURATED;
+            let code = if saturated { GENERATOR_SATURATED } else { "generator_waited" };
+            let share = waited * 100.0;
+            (code, format!("the generator's threads waited for a CPU {share:.0} % of the time"))
         } else if late_ms > LATE_START_MS {
             let saturated = late_ms > LATE_START_SATURATED_MS;
             let code = if saturated { GENERATOR_SATURATED } else { "late_starts" };
@@ -304,6 +316,13 @@ impl Totals {
     #[must_use]
     pub fn generator_cpu(&self) -> f64 {
         if self.wall == 0 { 0.0 } else { self.cpu as f64 / self.wall as f64 }
+    }
+
+    /// Time in which the generator's threads could have run and others did, as a share of their
+    /// time, 0 to 1: the delay that no target is the reason of, in either model.
+    #[must_use]
+    pub fn generator_wait(&self) -> f64 {
+        if self.wall == 0 { 0.0 } else { self.waited as f64 / self.wall as f64 }
     }
 
     /// Deliveries that were expected and not seen.
@@ -477,6 +496,29 @@ fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
 mod tests {
     use super::*;
     use crate::plan::Quick;
+
+    #[test]
+    fn a_generator_that_waits_for_a_cpu_says_so() {
+        let url = "http://127.0.0.1:1/".to_owned();
+        let plan = Plan::quick(&Quick { url, ..Quick::default() }).expect("a plan");
+        // Parts of a second: run, waited.
+        for (cpu, waited, code) in [
+            (0.20, 0.02, None),
+            (0.01, 0.09, None),
+            (0.60, 0.12, Some("generator_waited")),
+            (0.05, 0.12, Some(GENERATOR_SATURATED)),
+            (0.55, 0.31, Some(GENERATOR_SATURATED)),
+            (0.80, 0.16, Some(GENERATOR_SATURATED)),
+            (0.96, 0.00, Some(GENERATOR_SATURATED)),
+        ] {
+            let ns = |seconds: f64| (seconds * 2e9) as u64;
+            let spent = Spent { length: ns(1.0), cpu: ns(cpu), waited: ns(waited) };
+            let mut totals = Totals::new(&plan, 1);
+            totals.add(0, &Recorder::default(), spent);
+            let warnings = totals.warnings();
+            assert_eq!(warnings.first().map(|it| it.code.as_str()), code, "{cpu} {waited}");
+        }
+    }
 
     #[test]
     fn a_generator_that_is_late_itself_is_told_from_a_target_that_is_slow() {

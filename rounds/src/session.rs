@@ -17,16 +17,17 @@ use crate::observer::{self, Observer, Settled};
 use crate::request::{Outcome, RunError, RunRequest};
 use crate::silence::Silence;
 use crate::target::RunningTarget;
+use ebbtide_loadgen::guard::Guard;
 use ebbtide_loadgen::hlog::HlogWriter;
 use ebbtide_loadgen::scenario::{Executor, Flow, MemoryWatch};
-use ebbtide_loadgen::{Engine, Pass, Plan, Totals, threshold};
+use ebbtide_loadgen::{Engine, Pass, Plan, Totals};
 use ebbtide_profiler::series::{Observation, Series};
 use ebbtide_profiler::source::Target as Source;
 use ebbtide_profiler::verdict::{self, LOOKS, Rules};
+use ebbtide_record::State;
 use ebbtide_record::event::{
     Body, Event, MemoryPoint, Phase, PhaseStart, RoundKind, RunEnded, RunStarted, SnapshotTaken,
 };
-use ebbtide_record::{Metrics, State};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
@@ -105,6 +106,8 @@ async fn with_target(
         operations: BTreeMap::new(),
         busy: None,
         failure: None,
+        guard: Guard::new(&plan.thresholds),
+        ended: None,
         began: Instant::now(),
         request,
         folder,
@@ -139,6 +142,9 @@ struct Session<'a> {
     operations: BTreeMap<String, u64>,
     busy: Option<u64>,
     failure: Option<String>,
+    guard: Guard,
+    /// Why a threshold ended the run.
+    ended: Option<String>,
     began: Instant,
 }
 
@@ -319,6 +325,9 @@ impl Session<'_> {
                         stopper.abort();
                     }
                     self.journal.note(Body::Interval(Box::new(interval))).await?;
+                    if self.ended.is_none() && self.is_guarded_out(&engine) {
+                        stopper.drain();
+                    }
                     if engine.is_draining() && mark.phase == Phase::Load {
                         mark.phase = Phase::Drain;
                         self.journal.note(Body::Phase(mark)).await?;
@@ -342,6 +351,16 @@ impl Session<'_> {
             self.journal.warn(warning).await?;
         }
         Ok(())
+    }
+
+    /// Whether a threshold that ends the run has failed.
+    fn is_guarded_out(&mut self, engine: &Engine) -> bool {
+        if !self.guard.is_idle() {
+            let mut so_far = self.totals.clone();
+            so_far.merge(engine.totals());
+            self.ended = self.guard.see(&so_far, engine.histograms());
+        }
+        self.ended.is_some()
     }
 
     async fn see(&mut self, point: MemoryPoint) -> Result<(), RunError> {
@@ -416,7 +435,7 @@ impl Session<'_> {
         if let Some(ending) = self.target.ending() {
             self.failure = Some(ending);
         }
-        self.failure.is_some() || self.control.is_stopped()
+        self.failure.is_some() || self.ended.is_some() || self.control.is_stopped()
     }
 
     /// Says how it ended, whatever happened before.
@@ -430,7 +449,10 @@ impl Session<'_> {
             self.failure.get_or_insert(error.to_string());
         }
         let mut so_far = self.totals.so_far();
-        let failed = self.judge_thresholds(&mut so_far.metrics);
+        let failed = self.guard.judge(&mut so_far.metrics);
+        if let Some(warning) = self.guard.warning() {
+            let _ = self.journal.warn(warning).await;
+        }
         // A full disk must not keep the end from being told: the state has it in any case.
         if let Err(error) = self.journal.note(Body::Metrics(so_far)).await {
             self.failure.get_or_insert(error.to_string());
@@ -441,7 +463,7 @@ impl Session<'_> {
         let ending = Ending {
             interrupted,
             failed: self.failure.is_some(),
-            thresholds_failed: !failed.is_empty(),
+            thresholds_failed: !failed.is_empty() || self.ended.is_some(),
             latency_claimed: self.claims_latency(),
             warnings: &state.warnings,
             memory: watch.map(|_| &state.memory),
@@ -452,16 +474,12 @@ impl Session<'_> {
         let ended = RunEnded {
             exit_code: codes[0],
             exit_codes: codes.clone(),
-            partial: interrupted || self.failure.is_some(),
-            reason: self.failure.clone().unwrap_or_default(),
+            partial: interrupted || self.failure.is_some() || self.ended.is_some(),
+            reason: self.failure.clone().or(self.ended.clone()).unwrap_or_default(),
         };
         // When the disk is full, the line before has said so in all likelihood.
         let _ = self.journal.note(Body::RunEnded(ended)).await;
         Ok((codes[0], self.journal.into_state()))
-    }
-
-    fn judge_thresholds(&self, metrics: &mut Metrics) -> Vec<String> {
-        threshold::judge(&self.plan.thresholds, metrics)
     }
 
     fn claims_latency(&self) -> bool {

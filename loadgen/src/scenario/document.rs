@@ -275,6 +275,21 @@ fn table<T>(
     entries.into_iter().filter_map(|(name, node)| Some((name.to_owned(), read(&node)?))).collect()
 }
 
+/// The length of a threshold's windows.
+fn window(metric: &str, node: &Node<'_, '_>) -> Option<Duration> {
+    let over = node.duration()?;
+    if over < Duration::from_secs(1) || over > threshold::OVER_MAX {
+        let most = threshold::OVER_MAX.as_secs();
+        node.fault(format!("a window lasts from 1 s to {most} s (write `over = \"10s\"`)"));
+        return None;
+    }
+    if threshold::is_gauge(metric) {
+        node.fault(format!("`{metric}` has one value and no windows (leave `over` out)"));
+        return None;
+    }
+    Some(over)
+}
+
 fn thresholds(metric: &str, node: &Node<'_, '_>, out: &mut Vec<ThresholdText>) {
     if let Err(what) = threshold::check_metric(metric) {
         node.fault(what);
@@ -293,6 +308,7 @@ fn thresholds(metric: &str, node: &Node<'_, '_>, out: &mut Vec<ThresholdText>) {
                 .opt("delay_abort_eval")
                 .and_then(|it| it.duration())
                 .unwrap_or(Duration::ZERO);
+            text.over = fields.opt("over").and_then(|it| window(metric, &it));
             fields.finish();
             expression
         } else {

@@ -13,6 +13,7 @@ use crate::segment::Segment;
 use ebbtide_record::event::CheckCount;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The name and version of the form.
 pub const SCHEMA: &str = "ebbtide/totals/1";
@@ -137,6 +138,13 @@ impl Totals {
             vus_max,
             lost: ledger.lost.clone(),
         }
+    }
+
+    /// The same with other measurements, taken over `length`.
+    #[must_use]
+    pub(crate) fn with_recorder(&self, recorder: Recorder, length: Duration) -> Self {
+        let earlier = length.as_nanos() as u64;
+        Self { recorder, earlier, lengths: Vec::new(), told: BTreeMap::new(), ..self.clone() }
     }
 
     /// Adds what another part of the same load measured at the same time.
