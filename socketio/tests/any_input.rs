@@ -153,7 +153,7 @@ fn serve(transport: Transport, inputs: Vec<Input>) {
                 _ => {}
             }
         }
-        assert_eq!(connection.session().is_closed(), is_over);
+        assert!(is_over || !connection.session().is_closed());
         assert!(connection.session().queued_bytes() <= QUEUE + 200);
         // Every other time the host does not get to it.
         if !matches!(input, Input::Send(_)) {

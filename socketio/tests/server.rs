@@ -148,6 +148,27 @@ fn polling_ends_in_the_ways_of_the_protocol() {
 }
 
 #[test]
+fn a_goodbye_that_overtakes_the_last_get_still_answers_it() {
+    for (comes_at, verdict, replies) in
+        [(1001, Ok(()), &["REPLY 6"][..]), (1002, Err(Refusal::UnknownSession), &[])]
+    {
+        let mut connection = Connection::new(polling(Settings::default()), ms(0));
+        push(connection.session(), 2, "1").unwrap();
+        // The owner knows at once; the host keeps it a little longer.
+        let reason = Reason::TransportClose;
+        assert_eq!(events(&mut connection, 2), [Event::Closed { reason }]);
+        assert_eq!(connection.next_deadline(), Some(ms(1002)));
+        let session = connection.session();
+        assert!(!session.is_closed());
+        assert_eq!(push(session, 3, "4late"), Err(Refusal::UnknownSession));
+        assert_eq!(session.poll(ms(comes_at)), verdict);
+        assert_eq!(outputs(session), replies);
+        assert!(session.is_closed());
+        assert_eq!(session.poll(ms(comes_at)), Err(Refusal::UnknownSession));
+    }
+}
+
+#[test]
 fn an_upgrade_drains_polling_and_then_takes_over() {
     let mut session = polling(settings());
     session.poll(ms(1)).unwrap();

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// How long a GET that comes during an upgrade may hang: long enough that the upgrade overtakes
 /// it, short enough that nobody waits for it. npm's server looks every 100 ms.
 const UPGRADE_POLL: Duration = Duration::from_millis(50);
+/// How long a session that its client closed by POST still has a word for the client's last GET,
+/// which may be overtaken by the POST: they come on two connections.
+const PARTING: Duration = Duration::from_secs(1);
 /// The content of the packets that try a transport.
 const PROBE: &str = "probe";
 
@@ -85,6 +88,8 @@ pub struct Session {
     /// When a GET that hangs is let go without content.
     release_at: Option<Duration>,
     close_by: Option<Duration>,
+    /// Until when a closed session waits for its client's last GET.
+    part_by: Option<Duration>,
     outbox: Outbox,
     outputs: VecDeque<Output>,
     /// The code to close the WebSocket with, when everything else is out.
@@ -117,6 +122,7 @@ impl Session {
             is_pushing: false,
             release_at: None,
             close_by: None,
+            part_by: None,
             outbox,
             outputs: VecDeque::new(),
             farewell: None,
@@ -142,10 +148,11 @@ impl Session {
         &self.settings
     }
 
-    /// Whether it is over: what is left are outputs.
+    /// Whether it is over and may be forgotten: what is left are outputs. A session that its client
+    /// closed by POST is kept for a second, for the client's last GET.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.state == State::Closed
+        self.state == State::Closed && self.part_by.is_none()
     }
 
     /// Bytes that wait to be sent.
@@ -159,6 +166,12 @@ impl Session {
     /// # Errors
     /// When the session has ended or goes over WebSocket, or a GET hangs already, which ends it.
     pub fn poll(&mut self, now: Duration) -> Result<(), Refusal> {
+        self.tick(now);
+        if self.part_by.take().is_some() {
+            self.is_polled = true;
+            self.reply(Packet::Noop.encode());
+            return Ok(());
+        }
         self.check_polling(now)?;
         if self.is_polled {
             self.finish(Reason::TransportError);
@@ -214,6 +227,7 @@ impl Session {
             match packet {
                 // Its own end lets the GET go without a word.
                 Ok(Packet::Close) => {
+                    self.part_by = (!self.is_polled).then_some(now + PARTING);
                     self.reply(Packet::Noop.encode());
                     self.finish(Reason::TransportClose);
                 }
@@ -316,6 +330,7 @@ impl Session {
     /// The time has come that [`Session::next_deadline`] named. Harmless at any other time.
     pub fn tick(&mut self, now: Duration) {
         if self.state == State::Closed {
+            self.part_by = self.part_by.filter(|by| now < *by);
             return;
         }
         if self.close_by.is_some_and(|by| by <= now) {
@@ -339,7 +354,7 @@ impl Session {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         if self.state == State::Closed {
-            return None;
+            return self.part_by;
         }
         let heartbeat = match self.heartbeat {
             Heartbeat::PingAt(at) | Heartbeat::PongBy(at) => at,
