@@ -18,6 +18,7 @@ mod permission;
 mod picture;
 mod progress;
 mod protocol;
+mod push;
 mod reach;
 mod tui;
 mod web;

@@ -45,6 +45,14 @@ impl Endpoint {
         })
     }
 
+    /// The same with another path, unless the URL has one.
+    pub(crate) fn or_path(mut self, path: &str) -> Self {
+        if self.path == "/" {
+            path.clone_into(&mut self.path);
+        }
+        self
+    }
+
     /// Asks once: status and body of the reply.
     ///
     /// # Errors

@@ -127,7 +127,8 @@ duration = "1s"
 executor = "constant-vus"
 auth = { basic = {} }
 steps = [
-  { get = "/", auth = { basic = {} }, check = { body = { length = {} }, not = {} }, capture = { x = {} } },
+  { get = "/", auth = { basic = {} }, check = { body = { length = {} }, not = {} } },
+  { get = "/", capture = { x = {} } },
   { post = "/", multipart = { a = { text = "x" } } }, { put = "/" }, { patch = "/" },
   { delete = "/" }, { head = "/" }, { options = "/" }, { request = {} },
   { connect = "/", reconnect = {} }, { send = "x", await = {} }, { await = {} },

@@ -3,8 +3,8 @@
 //! [`autocannon`] for a terminal, [`json`] for programs, [`html`] for a browser, [`junit`] and
 //! [`markdown`] for continuous integration, [`series`] and [`openmetrics`] for other tools.
 //!
-//! All of it is pure: the same state gives the same bytes. Files, the terminal and the browser
-//! are left to others. What is found is put into words once, in [`finding`].
+//! All of it is pure: the same state gives the same bytes. Files, the terminal, the browser and
+//! sending what [`push`] makes are left to others. Findings are put into words in [`finding`].
 
 pub mod autocannon;
 pub mod figures;
@@ -14,5 +14,6 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod openmetrics;
+pub mod push;
 pub mod series;
 pub mod text;

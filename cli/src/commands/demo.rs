@@ -7,6 +7,7 @@ use super::{VERSION, on_runtime};
 use crate::failure::Failure;
 use crate::flags::Making;
 use crate::output::{self, Output};
+use crate::push::Pushing;
 use crate::{folder_name, interrupt};
 use clap::Args;
 use ebbtide_loadgen::{Scenario, Segment};
@@ -47,14 +48,15 @@ impl Demo {
         let runs = on_runtime(1, async {
             let control = Control::default();
             interrupt::obey(control.clone(), output)?;
+            let alone = Pushing::default();
             let request = self.request(LEAK, &out)?;
-            let leak = drive(request, control.clone(), output, screen).await?;
+            let leak = drive(request, control.clone(), output, screen, &alone).await?;
             if leak.exit_code != exit::LEAK {
                 return Ok((leak, None));
             }
             output.say("2 of 2: the same load on the mended server");
             let request = self.request(MENDED, &out)?;
-            let mended = drive(request, control, output, screen).await?;
+            let mended = drive(request, control, output, screen, &alone).await?;
             Ok((leak, Some(mended)))
         })?;
         self.tell(output, &runs.0, runs.1.as_ref())

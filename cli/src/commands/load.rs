@@ -14,6 +14,7 @@ use crate::follow::{self, Follow};
 use crate::form::{Form, Reporting};
 use crate::output::Output;
 use crate::protocol::Speech;
+use crate::push::Pushing;
 use crate::tui::Purpose;
 use crate::{interrupt, permission, reach};
 use clap::Args;
@@ -134,6 +135,8 @@ pub(crate) struct Load {
     #[command(flatten)]
     reporting: Reporting,
     #[command(flatten)]
+    pushing: Pushing,
+    #[command(flatten)]
     permission: Permission,
 }
 
@@ -177,6 +180,7 @@ impl Load {
             folder.write(folder::PLAN, &serde_json::to_vec_pretty(&plan).unwrap_or_default())?;
         }
         let (sender, events) = follow::channel();
+        let (events, pushers) = self.pushing.on_the_way(events, output);
         let purpose = Purpose { snapshots: false, owns_run: true };
         let follow = Follow { output, screen: false, purpose };
         let drive = Drive {
@@ -194,6 +198,7 @@ impl Load {
         };
         let load = drive.run(control.clone(), sender);
         let (ended, followed) = tokio::join!(load, follow.until_end(events, control));
+        pushers.finish(output).await;
         if let Some(server) = &mut server {
             if server.ended().is_some() {
                 // The reason of the run's end names it.

@@ -8,6 +8,7 @@ use crate::flags::{Making, Permission};
 use crate::follow::{self, Follow};
 use crate::form::Reporting;
 use crate::output::{self, Output};
+use crate::push::Pushing;
 use crate::tui::Purpose;
 use crate::{folder_name, interrupt, permission, picture, reach};
 use clap::Args;
@@ -44,6 +45,8 @@ pub(crate) struct Run {
     making: Making,
     #[command(flatten)]
     reporting: Reporting,
+    #[command(flatten)]
+    pushing: Pushing,
     #[command(flatten)]
     permission: Permission,
 }
@@ -83,7 +86,7 @@ impl Run {
         let outcome = on_runtime(1, async {
             let control = Control::default();
             interrupt::obey(control.clone(), output)?;
-            drive(request, control, output, screen).await
+            drive(request, control, output, screen, &self.pushing).await
         })?;
         self.reporting.deliver(&outcome.state, output, Some(&outcome.folder))?;
         Ok(outcome.exit_code)
@@ -135,13 +138,16 @@ pub(crate) async fn drive(
     control: Control,
     output: Output,
     screen: bool,
+    pushing: &Pushing,
 ) -> Result<Outcome, Failure> {
     let (sender, events) = follow::channel();
+    let (events, pushers) = pushing.on_the_way(events, output);
     let snapshots = request.scenario.memory.is_some();
     let purpose = Purpose { snapshots, owns_run: true };
     let follow = Follow { output, screen, purpose };
     let run = ebbtide_rounds::run(request, control.clone(), sender);
     let (outcome, followed) = tokio::join!(run, follow.until_end(events, control));
+    pushers.finish(output).await;
     let mut outcome = outcome?;
     if let Err(failure) = followed {
         output.say(&format!("the screen was lost: {failure}"));
