@@ -135,7 +135,7 @@ steps = [
   { listen = "1s" }, { ping = true }, { close = true }, { think = {} }, { repeat = {}, steps = [] },
   { repeat = { while = {} }, steps = [] }, { one_of = [{}] }, { if = {}, steps = [] },
   { group = "g", steps = [] }, { set = {} }, { fail = "x" }, { stop = true }, { use = "x" },
-  { parallel = [] }, { sio_connect = "/", reconnect = {} }, { emit = "x" },
+  { parallel = [] }, { sio_connect = "/", reconnect = {} }, { emit = "x", ack = {} },
   { await_event = "x" }, { sio_close = true },
 ]
 [flow.b]
