@@ -149,8 +149,9 @@ async fn connections_for_one_request_are_used_once() {
         }
         log.lock().unwrap().push(count);
     });
-    let totals =
-        drive(plan(&peer.base, "connections = \"none\"", (5, 20), "{ get = \"/\" }")).await;
+    let plan = plan(&peer.base, "connections = \"none\"", (5, 20), "{ get = \"/\" }");
+    assert!(serde_json::to_string(&*plan).unwrap().contains("Connection: close"));
+    let totals = drive(plan).await;
     assert_eq!(totals.so_far().errors, BTreeMap::new());
     assert_eq!(count(&totals, "http_req_connecting"), 100.0);
     assert_eq!(peer.connections(), 100);

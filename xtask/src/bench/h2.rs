@@ -73,8 +73,13 @@ pub(crate) fn h2(words: &[&str]) -> Result<()> {
             continue;
         }
         let mut target = Target::start(&["target", "h2"])?;
+        let headers = headers_of(peer)?;
         let pairs = alternate((settings.pairs, settings.seed), ("ebb", peer), |name| {
-            target.measure_command(&mut command(name, &target.url(), settings.seconds)?, name)
+            let mut command = command(name, &target.url(), settings.seconds)?;
+            if name == "ebb" {
+                command.args(headers.iter().flat_map(|header| ["-H", header.as_str()]));
+            }
+            target.measure_command(&mut command, name)
         })?;
         rows.push(row((peer, goal), &pairs)?);
     }
@@ -112,6 +117,19 @@ fn command(name: &str, url: &str, seconds: u64) -> Result<Command> {
     Ok(command)
 }
 
+/// What a peer sends besides method, scheme, path and authority, so that ebb sends it too.
+fn headers_of(peer: &str) -> Result<Vec<String>> {
+    let version = process::version_line(&program(peer)?.to_string_lossy(), "--version");
+    Ok(match peer {
+        "h2load" => vec![format!("user-agent: {version}")],
+        _ => vec![
+            "accept: */*".to_owned(),
+            "accept-encoding: gzip, compress, deflate, br".to_owned(),
+            format!("user-agent: {}", version.replace(' ', "/")),
+        ],
+    })
+}
+
 fn program(name: &str) -> Result<std::path::PathBuf> {
     paths::find_program(name)
         .with_context(|| format!("`{name}` is missing; `cargo xtask setup bench`"))
@@ -146,10 +164,9 @@ fn section(settings: &Settings, rows: &[String]) -> Result<String> {
         "## HTTP/2: `ebb load --http2` beside its peers\n\n\
          Written by `cargo xtask bench h2`. A trivial target (one thread, HTTP/2 with prior \
          knowledge, one fixed reply of 14 bytes) on one core, the generator on another, \
-         {CONNECTIONS} connections with {STREAMS} requests in flight on each, {} s a run. Each \
-         generator sends its own headers: ebb `:authority` and no other, h2load and oha a user \
-         agent and what they accept besides; h2load and oha put them into the target's table once, \
-         ebb sends them each time. {} pairs for each peer after one that is thrown away, the order \
+         {CONNECTIONS} connections with {STREAMS} requests in flight on each, {} s a run. `ebb` sends the \
+         fields that the peer sends, in full each time; the peers put them into the target's table \
+         once. {} pairs for each peer after one that is thrown away, the order \
          within a pair drawn by a coin (seed {}). CPU is user and system time of the generator's \
          process, all threads, for each request that the target answered; the rate is the target's \
          count, too. Ratios are ebb / peer within a pair: their median, its 95 % interval (sign \

@@ -5,6 +5,7 @@
 use super::{Compiler, split_credentials};
 use crate::check::{Capture, Predicate, Source};
 use crate::plan::{BodyOp, CaptureOp, CheckName, Heads, HttpOp, Op, Prepared, SlotKind};
+use crate::scenario::protocol::Connections;
 use crate::scenario::step::{TIMEOUT_DEFAULT, encoded};
 use crate::scenario::{BodyPiece, HttpStep, Inherited, Step, Verb};
 use crate::template::Template;
@@ -103,6 +104,10 @@ impl Compiler<'_, '_> {
             && !has("accept-encoding")
         {
             head.push_text(&format!("Accept-Encoding: {codings}\r\n"));
+        }
+        // The server learns that it need not keep the connection; HTTP/2 leaves the line out.
+        if self.plan.protocol.connections == Connections::None && !has("connection") {
+            head.push_text("Connection: close\r\n");
         }
         self.cookies(&mut head, step, line);
         if let (Some(content_type), false) = (&step.content_type, has("content-type")) {
