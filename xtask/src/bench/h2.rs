@@ -164,9 +164,9 @@ fn section(settings: &Settings, rows: &[String]) -> Result<String> {
         "## HTTP/2: `ebb load --http2` beside its peers\n\n\
          Written by `cargo xtask bench h2`. A trivial target (one thread, HTTP/2 with prior \
          knowledge, one fixed reply of 14 bytes) on one core, the generator on another, \
-         {CONNECTIONS} connections with {STREAMS} requests in flight on each, {} s a run. `ebb` sends the \
-         fields that the peer sends, in full each time; the peers put them into the target's table \
-         once. {} pairs for each peer after one that is thrown away, the order \
+         {CONNECTIONS} connections with {STREAMS} requests in flight on each, {} s a run. `ebb` \
+         sends the fields that the peer sends, in full each time; the peers put them into the \
+         target's table once. {} pairs for each peer after one that is thrown away, the order \
          within a pair drawn by a coin (seed {}). CPU is user and system time of the generator's \
          process, all threads, for each request that the target answered; the rate is the target's \
          count, too. Ratios are ebb / peer within a pair: their median, its 95 % interval (sign \
