@@ -20,13 +20,14 @@ use crate::target::RunningTarget;
 use ebbtide_loadgen::guard::Guard;
 use ebbtide_loadgen::hlog::HlogWriter;
 use ebbtide_loadgen::scenario::{Executor, Flow, MemoryWatch};
-use ebbtide_loadgen::{Engine, Pass, Plan, Totals};
+use ebbtide_loadgen::{Engine, Pass, Plan, Stopper, Totals};
 use ebbtide_profiler::series::{Observation, Series};
 use ebbtide_profiler::source::Target as Source;
 use ebbtide_profiler::verdict::{self, LOOKS, Rules};
 use ebbtide_record::State;
 use ebbtide_record::event::{
     Body, Event, MemoryPoint, Phase, PhaseStart, RoundKind, RunEnded, RunStarted, SnapshotTaken,
+    Warning,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -291,6 +292,7 @@ impl Session<'_> {
         let mut aborted = false;
         let mut silence = Silence::default();
         let mut lost = None;
+        let mut adjusted = self.control.adjustments();
         loop {
             let stopping = cut.is_some();
             tokio::select! {
@@ -311,15 +313,14 @@ impl Session<'_> {
                     aborted = true;
                     stopper.abort();
                 }
+                () = self.control.adjusted(adjusted) => {
+                    adjusted = self.control.adjustments();
+                    self.adjust(&stopper).await?;
+                }
                 point = self.observer.next() => self.see(point).await?,
                 interval = engine.next() => {
                     let Some(interval) = interval else { break };
-                    let start = self.began.elapsed()
-                        .saturating_sub(Duration::from_secs_f64(interval.duration_ms / 1e3));
-                    // The log of latencies is for other tools: its loss ends nothing.
-                    if let Err(error) = self.hlog.write(engine.histograms(), start) {
-                        self.journal.missed("histograms", error.to_string()).await?;
-                    }
+                    self.keep_histograms(&engine, interval.duration_ms).await?;
                     if lost.is_none() && let Some(why) = silence.after(&interval) {
                         lost = Some(why);
                         stopper.abort();
@@ -350,6 +351,39 @@ impl Session<'_> {
         for warning in self.totals.warnings() {
             self.journal.warn(warning).await?;
         }
+        Ok(())
+    }
+
+    /// Writes the latencies of an interval down.
+    async fn keep_histograms(&mut self, engine: &Engine, length_ms: f64) -> Result<(), RunError> {
+        let length = Duration::from_secs_f64(length_ms / 1e3);
+        let start = self.began.elapsed().saturating_sub(length);
+        // What is measured stands in the events as well: its loss ends nothing.
+        if let Err(error) = self.hlog.write(engine.histograms(), start) {
+            self.journal.missed("histograms", error.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    /// Holds the load or changes its pace, as the reins say, and writes it down.
+    async fn adjust(&mut self, stopper: &Stopper) -> Result<(), RunError> {
+        let (held, pace) = self.control.pace();
+        let turned = if held { stopper.pause() } else { stopper.resume() };
+        if !stopper.set_pace(pace) && !turned {
+            return Ok(());
+        }
+        let times = self.control.adjustments();
+        let at = self.began.elapsed().as_secs_f64();
+        let what = if held { "held".to_owned() } else { format!("{pace:.2} times the plan") };
+        self.journal
+            .warn(Warning {
+                code: "load_adjusted".to_owned(),
+                message: format!(
+                    "the load was changed by hand {times} times, last at {at:.1} s: {what}"
+                ),
+                advice: "compare this run with none that kept to its plan".to_owned(),
+            })
+            .await?;
         Ok(())
     }
 

@@ -64,6 +64,13 @@ pub(crate) struct Purpose {
     pub(crate) owns_run: bool,
 }
 
+impl Purpose {
+    /// Whether the load can be held and changed by keys: a run of ours without rounds.
+    pub(crate) fn holds_load(self) -> bool {
+        self.owns_run && !self.snapshots
+    }
+}
+
 /// What lies over the page.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Overlay {
@@ -87,6 +94,13 @@ pub(crate) enum Overlay {
 pub(crate) enum Action {
     /// Take a snapshot now.
     Snapshot,
+    /// Hold the load, or let it go on.
+    Hold,
+    /// More load, or less.
+    Pace {
+        /// More.
+        faster: bool,
+    },
     /// Leave the screen (and, where it owns a run, stop that run).
     Quit,
     /// As Ctrl-C in a shell.
@@ -220,9 +234,27 @@ impl App {
                 "a snapshot is being taken".clone_into(&mut self.notice);
                 return Some(Action::Snapshot);
             }
+            command if command.is_of_load() => return self.change_load(command),
             command => self.obey(command),
         }
         None
+    }
+
+    /// A key that changes the load was pressed.
+    fn change_load(&mut self, command: Command) -> Option<Action> {
+        if !self.purpose.holds_load() {
+            let why = match self.purpose.owns_run {
+                true => "rounds count their operations: their load cannot be held or changed",
+                false => "the load is not made from here",
+            };
+            why.clone_into(&mut self.notice);
+            return None;
+        }
+        Some(match command {
+            Command::Faster => Action::Pace { faster: true },
+            Command::Slower => Action::Pace { faster: false },
+            _ => Action::Hold,
+        })
     }
 
     fn quit(&mut self, was_leaving: bool) -> Option<Action> {
@@ -269,6 +301,7 @@ impl App {
                 self.selected = 0;
             }
             Command::Snapshot | Command::Quit => {}
+            Command::Hold | Command::Faster | Command::Slower => {}
         }
     }
 

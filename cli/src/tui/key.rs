@@ -52,6 +52,12 @@ pub(crate) enum Command {
     Sort,
     /// Take a snapshot.
     Snapshot,
+    /// Hold the load, or let it go on.
+    Hold,
+    /// More load.
+    Faster,
+    /// Less load.
+    Slower,
 }
 
 /// Keys with one meaning, as they are written in the help, and what they do.
@@ -72,7 +78,7 @@ const fn bind(
 }
 
 /// All keys but the digits, which choose a page. Without words, a key is not in the help.
-const BINDINGS: [Binding; 21] = [
+const BINDINGS: [Binding; 24] = [
     bind(
         &[KeyCode::Tab, KeyCode::Char('l'), KeyCode::Right],
         Command::NextTab,
@@ -98,6 +104,9 @@ const BINDINGS: [Binding; 21] = [
     bind(&[KeyCode::Char('/')], Command::Filter, "/", "filter sites by text"),
     bind(&[KeyCode::Char('s')], Command::Sort, "s", "sort sites another way"),
     bind(&[KeyCode::Char('d')], Command::Snapshot, "d", "take a snapshot now"),
+    bind(&[KeyCode::Char('P')], Command::Hold, "P", "hold the load, and let it go on"),
+    bind(&[KeyCode::Char('>')], Command::Faster, ">", "a quarter more load"),
+    bind(&[KeyCode::Char('<')], Command::Slower, "<", "a fifth less load"),
     bind(&[KeyCode::Char(' ')], Command::Freeze, "space", "freeze the view, and go on"),
     bind(&[KeyCode::Char('+'), KeyCode::Char('=')], Command::Closer, "+", "less time on the axis"),
     bind(&[KeyCode::Char('-')], Command::Wider, "-", "more time on the axis"),
@@ -117,6 +126,13 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether it changes the load.
+    pub(crate) fn is_of_load(self) -> bool {
+        matches!(self, Self::Hold | Self::Faster | Self::Slower)
+    }
+}
+
 /// The keys and what they do, for the help.
 pub(crate) fn described(purpose: Purpose) -> Vec<(&'static str, &'static str)> {
     let digits = [("1 2 3 4 5", "pages")];
@@ -124,6 +140,7 @@ pub(crate) fn described(purpose: Purpose) -> Vec<(&'static str, &'static str)> {
         .iter()
         .filter(|binding| !binding.does.is_empty())
         .filter(|binding| binding.command != Command::Snapshot || purpose.snapshots)
+        .filter(|binding| !binding.command.is_of_load() || purpose.holds_load())
         .map(|binding| match binding.command {
             Command::Quit if purpose.owns_run => (binding.written, "stop the run and leave"),
             _ => (binding.written, binding.does),
@@ -151,5 +168,12 @@ mod tests {
         assert!(described(from_a_log).iter().all(|(keys, _)| *keys != "d"));
         let live = Purpose { snapshots: true, owns_run: false };
         assert!(described(live).iter().any(|(keys, _)| *keys == "d"));
+        // Rounds count their operations, so that only a plain load can be held.
+        for (snapshots, owns_run, shown) in
+            [(true, true, false), (false, true, true), (false, false, false)]
+        {
+            let described = described(Purpose { snapshots, owns_run });
+            assert_eq!(described.iter().any(|(keys, _)| *keys == "P"), shown);
+        }
     }
 }

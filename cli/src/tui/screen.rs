@@ -96,6 +96,8 @@ impl Screen {
                 Some(Action::Interrupt) => return Ok(ScreenEnd::Interrupted),
                 Some(Action::Quit) => return Ok(ScreenEnd::Left),
                 Some(Action::Snapshot) => self.control.snapshot_now(),
+                Some(Action::Hold) => self.control.toggle_hold(),
+                Some(Action::Pace { faster }) => self.control.change_pace(faster),
                 None => {}
             }
         }
