@@ -10,6 +10,7 @@ pub mod base64;
 pub mod check;
 pub mod cookie;
 pub mod fault;
+pub mod feeder;
 pub mod files;
 pub mod scenario;
 pub mod template;
