@@ -41,6 +41,22 @@ pub(crate) struct Making {
     pub(crate) no_tui: bool,
 }
 
+/// Environment of a scenario.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Environment {
+    /// Set a variable that the scenario reads as `${env.NAME}`; repeatable
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// A variable as it is typed.
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a variable is written `NAME=VALUE`".to_owned()),
+    }
+}
+
 /// Leave to load what is not on this machine.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Permission {

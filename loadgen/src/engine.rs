@@ -6,13 +6,14 @@
 mod executor;
 mod files;
 mod local;
+mod once;
 mod reach;
 mod tempo;
 mod thread;
 mod vu;
 
 use crate::fanout::Reunion;
-use crate::plan::{Plan, Slot};
+use crate::plan::{Part, Plan, Slot};
 use crate::recorder::Recorder;
 use crate::segment::Segment;
 use crate::totals::{IntervalHistograms, Slice, Totals};
@@ -49,7 +50,10 @@ const ABORTED: u8 = 2;
 /// Not yet.
 const NEVER: u64 = u64::MAX;
 
+pub use once::Values;
 pub use tempo::PACE_RANGE;
+
+use once::Left;
 
 /// Counts the engines of this process, so that stamps of one are not taken for another's.
 static ENGINES: AtomicU32 = AtomicU32::new(0);
@@ -67,6 +71,10 @@ pub struct Pass {
     pub warmup: Duration,
     /// Which part of the load is driven.
     pub segment: Segment,
+    /// The load itself, or what is done once before or after it.
+    pub part: Part,
+    /// Variables that setup has left behind.
+    pub given: Arc<Values>,
 }
 
 /// Why an engine could not start.
@@ -111,22 +119,25 @@ pub(crate) struct Shared {
     drained: AtomicU64,
     spares: Mutex<Vec<Recorder>>,
     failure: Mutex<Option<String>>,
+    /// What setup or teardown has left behind.
+    left: Mutex<Option<Left>>,
 }
 
 impl Shared {
-    fn new(plan: &Plan) -> Self {
+    fn new(plan: &Plan, part: Part) -> Self {
         let engine = ENGINES.fetch_add(1, Ordering::Relaxed);
         Self {
             epoch: Instant::now(),
             clock_base: monotonic(),
             taken: plan.flows.iter().map(|_| AtomicU64::new(0)).collect(),
             token: std::process::id().rotate_left(12) ^ engine,
-            open_model: plan.is_open_model(),
+            open_model: part == Part::Load && plan.is_open_model(),
             tempo: Tempo::default(),
             stage: AtomicU8::new(LOADING),
             drained: AtomicU64::new(NEVER),
             spares: Mutex::default(),
             failure: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
@@ -166,6 +177,11 @@ impl Shared {
 
     /// Says why a thread could not do its work.
     pub(crate) fn fail(&self, why: String) {
+        self.give_up(format!("a thread of the generator failed: {why}"));
+    }
+
+    /// Says why the load cannot go on.
+    pub(crate) fn give_up(&self, why: String) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 }
@@ -239,6 +255,7 @@ pub struct Engine {
     counted: bool,
     warms_up: bool,
     slots: Arc<Vec<Slot>>,
+    part: Part,
 }
 
 impl Engine {
@@ -254,7 +271,7 @@ impl Engine {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads.min(THREADS_MAX),
         };
-        let shared = Arc::new(Shared::new(&plan));
+        let shared = Arc::new(Shared::new(&plan, pass.part));
         let (sender, reports) = mpsc::channel(REPORTS_AHEAD * threads);
         for place in 0..threads {
             let share = (Arc::clone(&plan), pass.clone(), Arc::clone(&shared));
@@ -281,6 +298,7 @@ impl Engine {
             planned,
             counted: pass.iterations.is_some(),
             warms_up: !pass.warmup.is_zero(),
+            part: pass.part,
         })
     }
 
@@ -348,7 +366,7 @@ impl Engine {
         }
         if let Some(why) = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
-            self.totals.set_lost(format!("a thread of the generator failed: {why}"));
+            self.totals.set_lost(why);
             self.stopper().abort();
         }
     }

@@ -6,11 +6,13 @@
 
 mod compile;
 mod control;
+mod feed;
 mod op;
 mod quick;
 mod socketio;
 
 pub use control::{ConditionOp, ControlOp, TestOp};
+pub use feed::{FeedPlan, FeederPlan, Part};
 pub use op::{
     AwaitOp, BodyOp, CaptureOp, ConnectOp, ExpectOp, Heads, HttpOp, Op, Prepared, SendOp,
 };
@@ -57,6 +59,8 @@ pub struct Plan {
     pub stamps: bool,
     /// Reasons for which steps let an iteration fail.
     pub reasons: Vec<String>,
+    /// Tables of data.
+    pub feeders: Vec<FeederPlan>,
 }
 
 /// Where the target is.
@@ -167,6 +171,12 @@ pub struct FlowPlan {
     pub cookies: bool,
     /// They keep them from iteration to iteration.
     pub keep_cookies: bool,
+    /// What it is for.
+    pub part: Part,
+    /// What it reads of tables.
+    pub feeds: Vec<FeedPlan>,
+    /// Places of variables, and what of setup they are filled from.
+    pub given: Vec<(usize, String)>,
 }
 
 /// A socket of a flow.
@@ -216,12 +226,19 @@ impl Plan {
             ..Self::default()
         };
         let mut faults: Vec<Fault> = Vec::new();
+        let mut note = |line: usize, path: String, what: String| {
+            faults.push(scenario.fault(line, &path, what));
+        };
+        compile::tables(&mut plan, scenario, &mut note);
         for (name, flow) in &scenario.flows {
-            let mut note = |line: usize, path: String, what: String| {
-                faults.push(scenario.fault(line, &path, what));
-            };
             compile::flow(&mut plan, scenario, (name, flow), (base, &mut note));
         }
+        for (part, once) in [(Part::Setup, &scenario.setup), (Part::Teardown, &scenario.teardown)] {
+            if let Some(once) = once {
+                compile::once(&mut plan, scenario, (part, once), (base, &mut note));
+            }
+        }
+        compile::share(&mut plan, scenario, &mut note);
         if faults.is_empty() { Ok(plan) } else { Err(Faults { list: faults }) }
     }
 
@@ -243,21 +260,38 @@ impl Plan {
         format!("{:016x}", hash.0)
     }
 
+    /// The flows that are the load.
+    fn load(&self) -> impl Iterator<Item = &FlowPlan> {
+        self.flows.iter().filter(|flow| flow.part == Part::Load)
+    }
+
     /// Names of the flows, in order.
     pub fn flows(&self) -> impl Iterator<Item = &str> {
-        self.flows.iter().map(|flow| flow.name.as_str())
+        self.load().map(|flow| flow.name.as_str())
+    }
+
+    /// Whether there is something to do in a part of the run.
+    #[must_use]
+    pub fn has(&self, part: Part) -> bool {
+        self.flows.iter().any(|flow| flow.part == part)
+    }
+
+    /// Whether the load reads what setup leaves behind.
+    #[must_use]
+    pub fn needs_setup(&self) -> bool {
+        self.load().any(|flow| !flow.given.is_empty())
     }
 
     /// Whether any flow starts its iterations by the clock.
     #[must_use]
     pub fn is_open_model(&self) -> bool {
-        self.flows.iter().any(|flow| flow.executor.is_open())
+        self.load().any(|flow| flow.executor.is_open())
     }
 
     /// Length of the load as planned, without graceful stops; none when counts decide.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
-        let lengths = self.flows.iter().map(|flow| Some(flow.start_time + flow.executor.length()?));
+        let lengths = self.load().map(|flow| Some(flow.start_time + flow.executor.length()?));
         lengths.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 }

@@ -149,6 +149,8 @@ pub struct Counters {
     pub dropped: u64,
     /// Iterations due that had to wait for a free user.
     pub queued: u64,
+    /// Users, or in the open model arrivals, that had no row of data left.
+    pub exhausted: u64,
     /// Exchanges, failed ones included.
     pub requests: u64,
     /// WebSocket messages sent.
@@ -332,6 +334,7 @@ impl Counters {
             offered,
             dropped,
             queued,
+            exhausted,
             requests,
             messages_sent,
             messages_received,
@@ -357,6 +360,7 @@ impl Counters {
         *offered += other.offered;
         *dropped += other.dropped;
         *queued += other.queued;
+        *exhausted += other.exhausted;
         *requests += other.requests;
         *messages_sent += other.messages_sent;
         *messages_received += other.messages_received;

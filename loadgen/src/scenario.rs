@@ -8,7 +8,9 @@
 mod control;
 mod document;
 mod exchange;
+mod feeder;
 mod flow;
+mod once;
 pub mod protocol;
 mod reader;
 pub mod realtime;
@@ -22,12 +24,16 @@ pub use crate::check::{Capture, Check, Predicate};
 pub use crate::threshold::ThresholdText;
 pub use control::{Choice, Condition, Control, Test};
 pub use exchange::{Auth, BodyPiece, HttpStep, Inherited};
+pub use feeder::Rows;
 
+pub(crate) use once::sets;
+
+use crate::feeder::{Exhausted, Pick, Table};
 use crate::template::Template;
 use ebbtide_record::{Kind, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use transport::Transport;
 
@@ -56,6 +62,14 @@ pub struct Scenario {
     pub warmup: Duration,
     /// Conditions on the summary.
     pub thresholds: Vec<ThresholdText>,
+    /// Data that users work with, by name.
+    pub feeders: BTreeMap<String, Feeder>,
+    /// What is done once before the load.
+    pub setup: Option<Once>,
+    /// What is done once after the load.
+    pub teardown: Option<Once>,
+    /// Environment variables that go before those of the process.
+    pub env: BTreeMap<String, String>,
     /// Files that it names, by path as written.
     pub files: BTreeMap<String, WantedFile>,
 }
@@ -69,6 +83,43 @@ pub struct WantedFile {
     pub place: String,
     /// Its bytes; none until [`crate::files::read`].
     pub bytes: Option<Arc<[u8]>>,
+}
+
+/// Data that users work with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feeder {
+    /// Where its rows are.
+    pub rows: Rows,
+    /// Which row an iteration gets.
+    pub pick: Pick,
+    /// What happens once a user has none left.
+    pub when_exhausted: Exhausted,
+    /// Line of the table in the file, from 1.
+    pub line: usize,
+    /// Its rows once they are read, or what is wrong with them.
+    pub(crate) table: OnceLock<Result<Arc<Table>, String>>,
+}
+
+/// What is done once before or after the load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Once {
+    /// What is done.
+    pub steps: Vec<Step>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Line of the table in the file, from 1.
+    pub line: usize,
+}
+
+/// What a document provides for the steps of all flows.
+#[derive(Default)]
+pub(crate) struct Provided<'a, 't> {
+    /// Lists of steps that may be used.
+    pub(crate) lists: step::Lists<'a, 't>,
+    /// Tables of data.
+    pub(crate) feeders: BTreeMap<String, Feeder>,
+    /// Variables that setup sets; none when there is no setup.
+    pub(crate) setup: Option<Vec<String>>,
 }
 
 /// What is loaded, and how its heap is read.
@@ -178,6 +229,8 @@ pub struct Flow {
     pub graceful_stop: Duration,
     /// Tags of all its samples.
     pub tags: BTreeMap<String, String>,
+    /// Environment variables of its own.
+    pub env: BTreeMap<String, String>,
     /// Connections are closed at the end of each iteration.
     pub per_iteration: bool,
     /// What its steps inherit.

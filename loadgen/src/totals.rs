@@ -5,6 +5,7 @@
 
 mod ledger;
 mod metrics;
+mod once;
 mod realtime;
 
 pub use ledger::{Ledger, SCHEMA as LEDGER_SCHEMA};
@@ -190,6 +191,17 @@ impl Totals {
         }
     }
 
+    /// Adds the samples of what was done once around the load, but not its time: rates are those
+    /// of the load.
+    pub fn merge_once(&mut self, other: &Self) {
+        if self.slots.is_empty() {
+            let Self { slots, checks, reasons, thresholds, recorder, .. } = other.clone();
+            *self = Self { slots, checks, reasons, thresholds, recorder, ..Self::default() };
+            return;
+        }
+        self.recorder.merge(&other.recorder);
+    }
+
     fn measured_ns(&self) -> u64 {
         self.earlier + self.lengths.iter().copied().max().unwrap_or(0)
     }
@@ -260,6 +272,14 @@ impl Totals {
                     self.recorder.counters.offered
                 ),
                 advice: "raise `max_vus` or `queue`, or lower the rate".to_owned(),
+            });
+        }
+        let exhausted = self.recorder.counters.exhausted;
+        if exhausted > 0 {
+            warnings.push(Warning {
+                code: "data_exhausted".to_owned(),
+                message: format!("{exhausted} virtual users stopped: no row of data was left"),
+                advice: "add rows, or write `when_exhausted = \"repeat\"`".to_owned(),
             });
         }
         let lost = self.lost_deliveries();
@@ -380,15 +400,16 @@ fn told(notice: Notice, count: u64) -> Warning {
 }
 
 fn errors(recorder: &Recorder, reasons: &[String]) -> BTreeMap<String, u64> {
-    let words = |failure: &Failure| match failure {
-        Failure::Asked(place) => reasons.get(usize::from(*place)).cloned(),
+    recorder.failures.iter().map(|(failure, count)| (words(*failure, reasons), *count)).collect()
+}
+
+/// A failure as it is told.
+fn words(failure: Failure, reasons: &[String]) -> String {
+    let asked = match failure {
+        Failure::Asked(place) => reasons.get(usize::from(place)).cloned(),
         _ => None,
     };
-    recorder
-        .failures
-        .iter()
-        .map(|(failure, count)| (words(failure).unwrap_or_else(|| failure.to_string()), *count))
-        .collect()
+    asked.unwrap_or_else(|| failure.to_string())
 }
 
 /// One second of load, while it is put together from the reports of all threads.

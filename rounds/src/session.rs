@@ -5,6 +5,8 @@
 //! each, and the series is judged until it is decided. What is said at the end is said whatever
 //! happened before: a target that died, a full disk and Ctrl-C all lead through `close`.
 
+mod around;
+
 use crate::attach::{attach, site_rules, surroundings};
 use crate::capture::{Capture, Captured, doubt, live_sites};
 use crate::control::Control;
@@ -17,6 +19,7 @@ use crate::observer::{self, Observer, Settled};
 use crate::request::{Outcome, RunError, RunRequest};
 use crate::silence::Silence;
 use crate::target::RunningTarget;
+use ebbtide_loadgen::engine::Values;
 use ebbtide_loadgen::guard::Guard;
 use ebbtide_loadgen::hlog::HlogWriter;
 use ebbtide_loadgen::scenario::{Executor, Flow, MemoryWatch};
@@ -105,6 +108,7 @@ async fn with_target(
         capture: Capture::new(folder, HeapReader::new(rules)),
         totals: Totals::default(),
         operations: BTreeMap::new(),
+        given: Arc::default(),
         busy: None,
         failure: None,
         guard: Guard::new(&plan.thresholds),
@@ -120,10 +124,7 @@ async fn with_target(
     };
     let started = session.started();
     session.journal.note(started).await?;
-    let outcome = match &request.scenario.memory {
-        Some(watch) => session.rounds(watch).await,
-        None => session.load_once().await,
-    };
+    let outcome = session.parts().await;
     session.close(outcome).await
 }
 
@@ -141,6 +142,8 @@ struct Session<'a> {
     hlog: HlogWriter<File>,
     totals: Totals,
     operations: BTreeMap<String, u64>,
+    /// What setup has left for the flows.
+    given: Arc<Values>,
     busy: Option<u64>,
     failure: Option<String>,
     guard: Guard,
@@ -185,6 +188,7 @@ impl Session<'_> {
             threads: self.request.threads,
             segment: self.request.segment,
             warmup: self.plan.warmup,
+            given: Arc::clone(&self.given),
             ..Pass::default()
         };
         self.drive(pass, start).await
@@ -252,6 +256,7 @@ impl Session<'_> {
             iterations: Some(plan.iterations.clone()),
             threads: self.request.threads,
             segment: self.request.segment,
+            given: Arc::clone(&self.given),
             ..Pass::default()
         };
         self.busy = None;

@@ -4,7 +4,7 @@
 
 use super::{VERSION, command_line, on_runtime};
 use crate::failure::Failure;
-use crate::flags::{Making, Permission};
+use crate::flags::{Environment, Making, Permission};
 use crate::follow::{self, Follow};
 use crate::form::Reporting;
 use crate::output::{self, Output};
@@ -42,6 +42,8 @@ pub(crate) struct Run {
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
+    environment: Environment,
+    #[command(flatten)]
     making: Making,
     #[command(flatten)]
     reporting: Reporting,
@@ -59,7 +61,7 @@ impl Run {
     /// When the run could not begin or not be written down.
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
         self.reporting.check()?;
-        let (mut scenario, text) = read_scenario(&self.scenario)?;
+        let (mut scenario, text) = read_scenario(&self.scenario, &self.environment)?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         scenario.warmup = self.warmup.unwrap_or(scenario.warmup);
         if scenario.memory.is_some() {
@@ -114,7 +116,10 @@ fn no_rounds_in_parts(segment: Segment, warmup: Option<Duration>) -> Result<(), 
 /// # Errors
 ///
 /// When it cannot be read, or all its faults.
-pub(crate) fn read_scenario(path: &Path) -> Result<(Scenario, String), Failure> {
+pub(crate) fn read_scenario(
+    path: &Path,
+    environment: &Environment,
+) -> Result<(Scenario, String), Failure> {
     let (name, text) = if path == Path::new("-") {
         ("stdin".to_owned(), std::io::read_to_string(std::io::stdin().lock()))
     } else {
@@ -125,6 +130,7 @@ pub(crate) fn read_scenario(path: &Path) -> Result<(Scenario, String), Failure> 
     let mut scenario = Scenario::parse(&text, &name)
         .map_err(|faults| Failure::usage(picture::of(&faults, &text)))?;
     ebbtide_loadgen::files::read(&mut scenario)?;
+    scenario.env.extend(environment.env.iter().cloned());
     Ok((scenario, text))
 }
 

@@ -4,6 +4,7 @@
 
 use super::run::read_scenario;
 use crate::failure::Failure;
+use crate::flags::Environment;
 use crate::outline;
 use crate::output::Output;
 use clap::Args;
@@ -20,6 +21,8 @@ pub(crate) struct Validate {
     /// Scenarios, TOML files; `-` is standard input
     #[arg(required = true)]
     scenarios: Vec<PathBuf>,
+    #[command(flatten)]
+    environment: Environment,
 }
 
 impl Validate {
@@ -31,7 +34,7 @@ impl Validate {
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
         let mut faults = Vec::new();
         for path in &self.scenarios {
-            let checked = read_scenario(path).and_then(|(scenario, _)| {
+            let checked = read_scenario(path, &self.environment).and_then(|(scenario, _)| {
                 let base = scenario.target.base.as_deref().unwrap_or(SOMEWHERE);
                 let plan = Plan::resolve(&scenario, base)?;
                 Ok(outline::of(&scenario.file, &scenario, &plan))

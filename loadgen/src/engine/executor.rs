@@ -9,6 +9,8 @@ mod closed;
 mod open;
 
 use super::local::Local;
+use super::once;
+use crate::plan::Part;
 use crate::scenario::Executor;
 use crate::schedule::{Ramp, share, vus_max};
 use closed::Quota;
@@ -17,6 +19,15 @@ use std::rc::Rc;
 /// Starts the tasks of a flow on this thread.
 pub(crate) fn start(local: &Rc<Local>, flow: usize) {
     let plan = &local.plan.flows[flow];
+    if plan.part != local.pass.part {
+        return;
+    }
+    if plan.part != Part::Load {
+        if local.place == 0 {
+            local.reactor.spawn(once::run(Rc::clone(local), flow));
+        }
+        return;
+    }
     let counted = match &local.pass.iterations {
         Some(counts) => match counts.get(&plan.name) {
             Some(count) if *count > 0 => Some(*count),
@@ -66,7 +77,7 @@ fn is_mine(local: &Local, vu: u32) -> bool {
 
 /// Starts the users that a faster pace adds.
 pub(crate) fn adjust(local: &Rc<Local>) {
-    if local.pass.iterations.is_some() {
+    if local.pass.iterations.is_some() || local.pass.part != Part::Load {
         return;
     }
     for (flow, plan) in local.plan.flows.iter().enumerate() {

@@ -3,6 +3,7 @@
 //! In: the program of a flow, the number of an iteration. Out: samples in the thread's recorder.
 //! When an iteration starts is left to the executor.
 
+mod begin;
 mod chat;
 mod control;
 mod exchange;
@@ -68,6 +69,8 @@ pub(crate) struct Vu {
     /// as recording a sample.
     known: Option<u64>,
     pause: Duration,
+    /// There is no row of data left for it.
+    exhausted: bool,
 }
 
 impl Vu {
@@ -77,7 +80,8 @@ impl Vu {
         let mut scope = Scope::new(local.pass.input_round, program.captures.len());
         scope.stride = program.executor.stride(local.pass.iterations.is_some());
         local.vus.set(local.vus.get() + 1);
-        Self {
+        let given = !program.given.is_empty();
+        let mut user = Self {
             watch: local.watch(flow),
             local: Rc::clone(local),
             flow,
@@ -94,8 +98,13 @@ impl Vu {
             intended: None,
             known: None,
             pause: Duration::ZERO,
+            exhausted: false,
             plan,
+        };
+        if given {
+            user.take_given();
         }
+        user
     }
 
     /// One iteration, as user `vu`. With an intended start, lateness is measured too.
@@ -107,6 +116,9 @@ impl Vu {
         self.known = Some(start);
         self.forget_cookies();
         self.scope.begin(local.plan.seed, self.flow, vu, iteration);
+        if !flow.feeds.is_empty() && !self.feed(flow) {
+            return;
+        }
         self.intended = intended;
         let result = self.run(flow).await;
         if result.is_ok() {

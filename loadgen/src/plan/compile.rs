@@ -7,46 +7,85 @@
 
 mod auth;
 mod control;
+mod feed;
 mod http;
 mod socketio;
 mod websocket;
 
 pub(super) use auth::split_credentials;
+pub(super) use feed::{share, tables};
 
-use super::{ClientPlan, FlowPlan, Op, Plan, Slot, SlotKind, SocketPlan};
-use crate::scenario::{Auth, Flow, Inherited, Scenario, Step, Verb, WantedFile};
+use super::{ClientPlan, FeedPlan, FlowPlan, Op, Part, Plan, Slot, SlotKind, SocketPlan};
+use crate::scenario::{Auth, Executor, Flow, Inherited, Once, Scenario, Step, Verb, WantedFile};
 use crate::template::Template;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Takes a fault: line, path, what.
 type Note<'a> = &'a mut dyn FnMut(usize, String, String);
+
+/// Compiles what is done once into the plan: a flow of one iteration, in a group of its own.
+pub(super) fn once(
+    plan: &mut Plan,
+    scenario: &Scenario,
+    (part, once): (Part, &Once),
+    note: (&str, Note<'_>),
+) {
+    let max_duration = once.timeout;
+    let flow = Flow {
+        executor: Executor::PerVuIterations { vus: 1, iterations: 1, max_duration },
+        start_time: Duration::ZERO,
+        graceful_stop: Duration::ZERO,
+        tags: BTreeMap::from([("group".to_owned(), format!("::{}", part.word()))]),
+        env: BTreeMap::new(),
+        per_iteration: false,
+        inherited: Inherited::default(),
+        steps: once.steps.clone(),
+        line: once.line,
+    };
+    compile(plan, scenario, (part.word(), &flow, part), note);
+}
 
 /// Compiles a flow into the plan.
 pub(super) fn flow(
     plan: &mut Plan,
     scenario: &Scenario,
     (name, flow): (&str, &Flow),
+    note: (&str, Note<'_>),
+) {
+    compile(plan, scenario, (name, flow, Part::Load), note);
+}
+
+fn compile(
+    plan: &mut Plan,
+    scenario: &Scenario,
+    (name, flow, part): (&str, &Flow, Part),
     (base, note): (&str, Note<'_>),
 ) {
     let credentials = auth::credentials(base);
     let inherited = flow.inherited.within(&scenario.target.inherited);
-    let (place, warmup) = (plan.flows.len(), plan.warmup);
+    let place = plan.flows.len();
+    let warmup = if part == Part::Load { plan.warmup } else { Duration::ZERO };
     let mut tags = flow.tags.clone();
-    tags.insert("flow".to_owned(), name.to_owned());
-    tags.insert("scenario".to_owned(), name.to_owned());
+    let mut kind = SlotKind::Group;
+    let mut path = format!("{name}.steps");
+    if part == Part::Load {
+        kind = SlotKind::Flow;
+        path = format!("flow.{path}");
+        tags.insert("flow".to_owned(), name.to_owned());
+        tags.insert("scenario".to_owned(), name.to_owned());
+    }
     let slot = plan.slots.len();
-    plan.slots.push(Slot {
-        flow: place,
-        name: name.to_owned(),
-        kind: SlotKind::Flow,
-        tags: tags.clone(),
-    });
+    plan.slots.push(Slot { flow: place, name: name.to_owned(), kind, tags: tags.clone() });
     let mut compiler = Compiler {
         plan,
         note,
         place,
         tags,
-        path: format!("flow.{name}.steps"),
+        path,
+        env: [&flow.env, &scenario.env],
+        feeds: Vec::new(),
+        given: Vec::new(),
         captures: Vec::new(),
         sockets: Vec::new(),
         closed: Vec::new(),
@@ -60,8 +99,11 @@ pub(super) fn flow(
         files: &scenario.files,
     };
     compiler.declare(&flow.steps);
+    compiler.declare_reads(&flow.steps);
+    compiler.declare_inherited(scenario, flow.line);
     compiler.steps(&flow.steps, 1.0, 0);
-    let Compiler { captures, sockets, clients, ops, loops, operations, .. } = compiler;
+    let Compiler { captures, sockets, clients, ops, loops, operations, feeds, given, .. } =
+        compiler;
     plan.flows.push(FlowPlan {
         name: name.to_owned(),
         executor: flow.executor.clone().after(warmup),
@@ -77,6 +119,9 @@ pub(super) fn flow(
         // As in k6.
         cookies: inherited.cookies.unwrap_or(true),
         keep_cookies: inherited.keep_cookies.unwrap_or(false),
+        part,
+        feeds,
+        given,
     });
 }
 
@@ -100,6 +145,10 @@ struct Compiler<'p, 'n> {
     /// What the base URL says of the user.
     credentials: Option<Auth>,
     files: &'p BTreeMap<String, WantedFile>,
+    /// Environment variables that go before those of the process, the foremost first.
+    env: [&'p BTreeMap<String, String>; 2],
+    feeds: Vec<FeedPlan>,
+    given: Vec<(usize, String)>,
 }
 
 impl Compiler<'_, '_> {
@@ -178,7 +227,11 @@ impl Compiler<'_, '_> {
 
     fn bind(&mut self, template: &Template, line: usize) -> Template {
         let mut bound = template.clone();
-        if let Err(what) = bound.bind(&self.captures, &|name| std::env::var(name).ok()) {
+        let environment = |name: &str| {
+            let own = self.env.iter().find_map(|env| env.get(name).cloned());
+            own.or_else(|| std::env::var(name).ok())
+        };
+        if let Err(what) = bound.bind(&self.captures, &environment) {
             (self.note)(line, self.path.clone(), what);
         }
         bound

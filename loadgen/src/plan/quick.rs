@@ -135,6 +135,7 @@ fn scenario(quick: &Quick, body: &str) -> Scenario {
         // What is in flight at the end is one exchange per connection, bounded by its time limit.
         graceful_stop: Duration::ZERO,
         tags: BTreeMap::new(),
+        env: BTreeMap::new(),
         per_iteration: false,
         inherited: Inherited {
             timeout: Some(quick.timeout),

@@ -6,8 +6,8 @@
 use super::reader::{Fields, Node, Reader};
 use super::step::{self, Around, Lists};
 use super::{
-    HeapSource, MemoryWatch, SCHEMA, SEED_DEFAULT, Scenario, Target, ThresholdText, flow, protocol,
-    transport,
+    HeapSource, MemoryWatch, Provided, SCHEMA, SEED_DEFAULT, Scenario, Target, ThresholdText,
+    feeder, flow, once, protocol, transport,
 };
 use crate::fault::{Fault, Faults, did_you_mean};
 use crate::threshold;
@@ -82,13 +82,16 @@ fn read(root: &Fields<'_, '_>, file: &str) -> Scenario {
     if let Some(fields) = root.opt("target").and_then(|node| node.fields()) {
         scenario.target = target(fields, file);
     }
-    if let Some(node) = root.opt("data") {
-        node.fault("data files are not read yet (put the values into the steps for now)");
+    let mut provided = Provided { lists: lists(root), ..Provided::default() };
+    if let Some(fields) = root.opt("data").and_then(|node| node.fields()) {
+        provided.feeders = feeder::read_all(&fields);
     }
-    let lists = lists(root);
+    scenario.setup = root.opt("setup").and_then(|node| once::read(&node, &provided));
+    provided.setup = scenario.setup.as_ref().map(|setup| super::sets(&setup.steps));
+    scenario.teardown = root.opt("teardown").and_then(|node| once::read(&node, &provided));
     if let Some(fields) = root.need("flow", "[flow.main]").and_then(|node| node.fields()) {
         for (name, node) in fields.entries() {
-            if let Some(flow) = flow::read(&node, &lists) {
+            if let Some(flow) = flow::read(&node, &provided) {
                 scenario.flows.insert(name.to_owned(), flow);
             }
         }
@@ -96,6 +99,7 @@ fn read(root: &Fields<'_, '_>, file: &str) -> Scenario {
             fields.fault("there is no flow (write `[flow.main]` with `executor` and `steps`)");
         }
     }
+    scenario.feeders = provided.feeders;
     if let Some(fields) = root.opt("memory").and_then(|node| node.fields()) {
         scenario.memory = Some(memory(fields));
     }
@@ -142,7 +146,9 @@ fn finish(root: &Fields<'_, '_>) {
         "target",
         "data",
         "steps",
+        "setup",
         "flow",
+        "teardown",
         "warmup",
         "memory",
         "thresholds",

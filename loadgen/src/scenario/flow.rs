@@ -5,8 +5,8 @@
 
 use super::document::word;
 use super::reader::{Fields, Node};
-use super::step::{Around, Lists};
-use super::{Arrivals, Executor, Flow, Stage, VuPool, step, verify};
+use super::step::Around;
+use super::{Arrivals, Executor, Flow, Provided, Stage, VuPool, step, verify};
 use crate::fault::did_you_mean;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const EXECUTORS: [&str; 6] = [
 ];
 
 /// Reads a flow; none when it has no executor or no steps.
-pub(crate) fn read(node: &Node<'_, '_>, lists: &Lists<'_, '_>) -> Option<Flow> {
+pub(crate) fn read(node: &Node<'_, '_>, provided: &Provided<'_, '_>) -> Option<Flow> {
     let fields = node.fields()?;
     let executor = executor(&fields);
     let duration = |key| fields.opt(key).and_then(|node: Node<'_, '_>| node.duration());
@@ -45,13 +45,14 @@ pub(crate) fn read(node: &Node<'_, '_>, lists: &Lists<'_, '_>) -> Option<Flow> {
     let per_iteration = fields.opt("per_iteration").and_then(|node| node.flag()).unwrap_or(false);
     let tags = step::tags(&fields);
     let inherited = step::inherited(&fields);
+    let env = fields.opt("env").map(|node| node.plain_table()).unwrap_or_default();
     let steps = match fields.need("steps", "steps = [{ get = \"/\" }]") {
         Some(node) => {
-            let steps = step::read_list(&node, &Around::new(per_iteration, lists));
+            let steps = step::read_list(&node, &Around::new(per_iteration, &provided.lists));
             if node.value.as_array().is_some_and(|array| array.is_empty()) {
                 node.fault("there is no step (write `steps = [{ get = \"/\" }]`)");
             }
-            verify::verify(node.reader, &node.path, &steps);
+            verify::verify((node.reader, &node.path), &steps, provided);
             Some(steps)
         }
         None => None,
@@ -63,6 +64,7 @@ pub(crate) fn read(node: &Node<'_, '_>, lists: &Lists<'_, '_>) -> Option<Flow> {
         start_time,
         graceful_stop,
         tags,
+        env: env.into_iter().collect(),
         per_iteration,
         inherited,
         steps: steps?,

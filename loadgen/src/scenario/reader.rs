@@ -295,6 +295,13 @@ impl<'a, 't> Node<'a, 't> {
         self.unit("a size like `\"64KiB\"`", units::size)
     }
 
+    /// A table of strings and numbers as text.
+    pub(crate) fn plain_table(&self) -> Vec<(String, String)> {
+        let Some(fields) = self.fields() else { return Vec::new() };
+        let entries = fields.entries().into_iter();
+        entries.filter_map(|(name, node)| Some((name.to_owned(), node.plain()?))).collect()
+    }
+
     fn unit<T>(&self, expected: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
         let Some(text) = self.value.as_str() else {
             return self.wrong(expected);
@@ -328,6 +335,17 @@ impl<'a, 't> Node<'a, 't> {
         Some(items.collect())
     }
 
+    /// A string, number or flag as text.
+    pub(crate) fn plain(&self) -> Option<String> {
+        Some(match self.value {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) => number.as_str().to_owned(),
+            DeValue::Float(number) => number.as_str().to_owned(),
+            DeValue::Boolean(flag) => flag.to_string(),
+            _ => return self.wrong("a string or a number"),
+        })
+    }
+
     /// A string, or all strings of an array.
     pub(crate) fn texts(&self) -> Option<Vec<String>> {
         if let Some(text) = self.value.as_str() {
@@ -338,13 +356,7 @@ impl<'a, 't> Node<'a, 't> {
 
     /// A string, number or flag as a template.
     pub(crate) fn template(&self, escape: Escape) -> Option<Template> {
-        let text = match self.value {
-            DeValue::String(text) => text.to_string(),
-            DeValue::Integer(number) => number.as_str().to_owned(),
-            DeValue::Float(number) => number.as_str().to_owned(),
-            DeValue::Boolean(flag) => flag.to_string(),
-            _ => return self.wrong("a string or a number"),
-        };
+        let text = self.plain()?;
         Template::compile(&text, escape).map_err(|what| self.fault(what)).ok()
     }
 

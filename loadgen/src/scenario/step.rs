@@ -12,6 +12,7 @@ mod http;
 mod socketio;
 mod websocket;
 
+pub(crate) use control::unusable;
 pub(crate) use http::{encoded, inherited};
 
 use super::Step;

@@ -7,15 +7,24 @@ use super::reader::Reader;
 use super::realtime::Expected;
 use super::socketio::SioStep;
 use super::step::quoted;
-use super::{Auth, BodyPiece, Capture, Control, Expectation, Step, Template, Test, Verb};
+use super::{
+    Auth, BodyPiece, Capture, Control, Expectation, Feeder, Provided, Rows, Step, Template, Test,
+    Verb,
+};
 use crate::fault::did_you_mean;
 use crate::template::{Variable, unknown_variable};
+use std::collections::BTreeMap;
 
 /// Notes faults between steps: sockets used before they are opened, variables nobody sets, or
 /// nobody sets before they are read.
-pub(crate) fn verify(reader: &Reader<'_>, path: &str, steps: &[Step]) {
-    let mut known =
-        Known { reader, sockets: Vec::new(), clients: Vec::new(), variables: Vec::new() };
+pub(crate) fn verify(
+    (reader, path): (&Reader<'_>, &str),
+    steps: &[Step],
+    provided: &Provided<'_, '_>,
+) {
+    let (sockets, clients, variables) = (Vec::new(), Vec::new(), Vec::new());
+    let (setup, feeders) = (provided.setup.as_deref(), &provided.feeders);
+    let mut known = Known { reader, sockets, clients, variables, setup, feeders };
     known.collect(steps);
     known.verify(path, steps, &mut Vec::new());
 }
@@ -26,6 +35,9 @@ struct Known<'r, 't> {
     sockets: Vec<String>,
     clients: Vec<String>,
     variables: Vec<String>,
+    /// What setup sets, if there is one.
+    setup: Option<&'r [String]>,
+    feeders: &'r BTreeMap<String, Feeder>,
 }
 
 impl Known<'_, '_> {
@@ -74,17 +86,11 @@ impl Known<'_, '_> {
                     set.push(name.clone());
                 }
             }
-            for template in templates_of(&step.verb) {
-                self.verify_variables(&path, step.line, (template, Some(set)));
-            }
             // A condition may ask for what is not set yet: that is what `exists` is for.
-            if let Verb::Control(control) = &step.verb
-                && let Some(condition) = control.condition()
-            {
-                self.verify_variables(&path, step.line, (&condition.value, None));
-                for template in condition.tests.iter().filter_map(Test::template) {
-                    self.verify_variables(&path, step.line, (template, None));
-                }
+            let order = !matches!(step.verb, Verb::Control(_));
+            for template in templates_of(&step.verb) {
+                let set = order.then_some(&*set);
+                self.verify_variables(&path, step.line, (template, set));
             }
             let before = set.clone();
             for (place, steps) in step.verb.inside() {
@@ -108,8 +114,12 @@ impl Known<'_, '_> {
     ) {
         for variable in template.variables() {
             let Variable::Capture(name, _) = variable else { continue };
-            if !self.variables.contains(name) {
-                let what = unknown_variable(name, &self.variables);
+            if let Some((table, column)) = name.split_once('.') {
+                if let Some(what) = self.not_provided(table, column) {
+                    self.reader.fault_at_line(line, path, what);
+                }
+            } else if !self.variables.contains(name) {
+                let what = unknown_variable(name, &self.known());
                 self.reader.fault_at_line(line, path, what);
             } else if set.is_some_and(|set| !set.contains(name)) {
                 let what = format!(
@@ -117,6 +127,43 @@ impl Known<'_, '_> {
                      need be with `{{ set = {{ {name} = \"\" }} }}`)"
                 );
                 self.reader.fault_at_line(line, path, what);
+            }
+        }
+    }
+}
+
+impl Known<'_, '_> {
+    /// Everything that has a value.
+    fn known(&self) -> Vec<String> {
+        let columns = self.feeders.keys().map(|name| format!("{name}.COLUMN"));
+        let setup = self.setup.unwrap_or_default().iter().map(|name| format!("setup.{name}"));
+        self.variables.iter().cloned().chain(setup).chain(columns).collect()
+    }
+
+    /// What is wrong with `${table.column}`. Columns of files are known to the plan alone.
+    fn not_provided(&self, table: &str, column: &str) -> Option<String> {
+        if table == "setup" {
+            return match self.setup {
+                None => Some(format!("there is no `[setup]` that sets `{column}` (write it)")),
+                Some(names) if names.iter().any(|name| name == column) => None,
+                Some(names) => {
+                    let hint = did_you_mean(column, names.iter().map(String::as_str));
+                    let hint = if hint.is_empty() { " (capture it there)" } else { &hint };
+                    Some(format!("setup sets no `{column}`{hint}"))
+                }
+            };
+        }
+        match self.feeders.get(table).map(|feeder| &feeder.rows) {
+            Some(Rows::Inline(rows)) => rows.column(table, column).err(),
+            Some(_) => None,
+            None => {
+                let hint = did_you_mean(table, self.feeders.keys().map(String::as_str));
+                let hint = if hint.is_empty() {
+                    format!(" (write `[data.{table}]` and in it `file = \"{table}.csv\"`)")
+                } else {
+                    hint
+                };
+                Some(format!("there is no data named `{table}`{hint}"))
             }
         }
     }
@@ -199,7 +246,8 @@ fn verify_client(
     }
 }
 
-fn templates_of(verb: &Verb) -> Vec<&Template> {
+/// All templates of a step, without those of the steps inside it.
+pub(crate) fn templates_of(verb: &Verb) -> Vec<&Template> {
     fn pairs<'a>(out: &mut Vec<&'a Template>, pairs: &'a [(String, Template)]) {
         out.extend(pairs.iter().map(|(_, template)| template));
     }
@@ -265,6 +313,12 @@ fn templates_of(verb: &Verb) -> Vec<&Template> {
             defaults(&mut out, &wait.captures);
         }
         Verb::Control(Control::Set(values)) => pairs(&mut out, values),
+        Verb::Control(control) => {
+            if let Some(condition) = control.condition() {
+                out.push(&condition.value);
+                out.extend(condition.tests.iter().filter_map(Test::template));
+            }
+        }
         _ => {}
     }
     out

@@ -62,6 +62,7 @@ pub(super) async fn timed(local: Rc<Local>, flow: usize, vu: u32) {
         while user.clock() < place.to
             && !local.shared.is_over()
             && !user.watch.is_cut()
+            && !user.is_exhausted()
             && local.pulse.seen() == seen
         {
             user.iterate(u64::from(vu), iteration, None).await;
@@ -70,6 +71,9 @@ pub(super) async fn timed(local: Rc<Local>, flow: usize, vu: u32) {
             user.has_waited();
         }
         user.watch.set_limit(NEVER);
+        if user.is_exhausted() {
+            break;
+        }
         if user.watch.is_cut() && !watch.is_cut() {
             // Only this turn is over.
             user.watch.mend();
@@ -118,7 +122,7 @@ pub(super) async fn counted(local: Rc<Local>, (flow, vu): (usize, u32), quota: Q
     let limit = local.plan.flows[flow].executor.time_limit().as_nanos() as u64;
     let limit = if local.pass.iterations.is_some() { NEVER } else { begin.saturating_add(limit) };
     let mut iteration = 0;
-    while !local.shared.is_over() && !user.watch.is_cut() {
+    while !local.shared.is_over() && !user.watch.is_cut() && !user.is_exhausted() {
         let now = user.clock();
         let due = local.pulse.real_time(begin);
         if due.is_none_or(|due| due > now) {

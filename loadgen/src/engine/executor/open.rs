@@ -230,6 +230,9 @@ async fn pace(
         }
         next = starts.next();
         local.reactor.breathe().await;
+        if pool.over.get() {
+            return;
+        }
     }
 }
 
@@ -269,6 +272,11 @@ async fn serve(local: Rc<Local>, flow: usize, pool: Rc<Pool>, (seat, place): (Rc
         loop {
             let (vu, iteration) = (arrival.number % pool.vus, arrival.number);
             user.iterate(vu, iteration, Some(arrival.intended)).await;
+            if user.is_exhausted() {
+                // Rows go by the number of the arrival: later ones have none either.
+                pool.over.set(true);
+                break;
+            }
             let waiting = pool.waiting.borrow_mut().pop_front();
             match waiting {
                 Some(next) if !local.shared.is_over() && !user.watch.is_cut() => arrival = next,

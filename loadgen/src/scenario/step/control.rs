@@ -217,7 +217,7 @@ pub(super) fn set(fields: &Fields<'_, '_>) -> Option<Verb> {
 }
 
 /// Why a name cannot be that of a variable of the user's own.
-fn unusable(name: &str) -> Option<String> {
+pub(crate) fn unusable(name: &str) -> Option<String> {
     let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     if VARIABLES.contains(&name) {
         return Some(format!("`{name}` is a variable of its own (give yours another name)"));
