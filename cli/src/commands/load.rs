@@ -238,12 +238,16 @@ impl Load {
             (None, "") => recorded,
             (None, base) => base.to_owned(),
         };
-        let executor = self.quick(url)?.executor();
+        let quick = self.quick(url)?;
+        let executor = quick.executor();
+        scenario.target.transport = quick.transport;
+        scenario.target.protocol = quick.protocol;
         scenario.seed = self.seed;
         scenario.thresholds.clear();
         for flow in scenario.flows.values_mut() {
             flow.executor = executor.clone();
             flow.graceful_stop = Duration::ZERO;
+            flow.inherited.timeout = self.timeout.or(flow.inherited.timeout);
         }
         Ok(Plan::resolve(&scenario, &base)?)
     }
