@@ -1,14 +1,17 @@
 // A WebSocket client on npm `ws`, for `cargo xtask bench ws`: each connection sends a message,
-// waits for its echo and sends the next, until the time is over; then all are closed.
+// or some, and for each echo the next, until the time is over; then all are closed.
 //
-// In: URL, connections, seconds, message. Out: nothing; the target counts.
+// In: URL, connections, seconds, message, messages in flight on each connection. Out: nothing; the
+// target counts.
 import WebSocket from "ws";
 
-const [url, connections, seconds, message] = process.argv.slice(2);
+const [url, connections, seconds, message, flight = "1"] = process.argv.slice(2);
 let over = false;
 const sockets = Array.from({ length: Number(connections) }, () => {
   const socket = new WebSocket(url, { perMessageDeflate: false });
-  socket.on("open", () => socket.send(message));
+  socket.on("open", () => {
+    for (let sent = 0; sent < Number(flight); sent++) socket.send(message);
+  });
   socket.on("message", () => {
     if (over) socket.close();
     else socket.send(message);

@@ -25,7 +25,8 @@ usage: cargo xtask COMMAND
   bless        run the tests and accept what they print as the new golden files
   bench load   `ebb load` beside wrk, oha, autocannon, hey and ab; writes docs/benchmarks.md
                [--pairs 9] [--seconds 4] [--seed 1] [--only PEER]
-  bench h2     `ebb load --http2` beside h2load and oha; the same settings";
+  bench h2     `ebb load --http2` beside h2load and oha; the same settings
+  bench ws     WebSocket echoes beside npm's ws and tsung; --pairs, --seconds, --seed";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         ["bless"] => gate::bless(),
         ["bench", "load", settings @ ..] => bench::load(settings),
         ["bench", "h2", settings @ ..] => bench::h2::h2(settings),
+        ["bench", "ws", settings @ ..] => bench::ws::ws(settings),
         ["target", "h2"] => bench::h2::target::serve(),
         ["target"] => bench::target::serve(),
         ["target", "ws"] => bench::ws::target::serve(),

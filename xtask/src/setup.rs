@@ -25,7 +25,7 @@ struct Package {
     purpose: Purpose,
 }
 
-const PACKAGES: [Package; 7] = [
+const PACKAGES: [Package; 8] = [
     // jemalloc is built by configure and make.
     Package { program: "make", package: "make", purpose: Purpose::Test },
     // The screens are tested in a real terminal.
@@ -35,6 +35,7 @@ const PACKAGES: [Package; 7] = [
     // The peer that every load generator is measured against.
     Package { program: "wrk", package: "wrk", purpose: Purpose::Bench },
     // Two more that are in many hands.
+    Package { program: "tsung", package: "tsung", purpose: Purpose::Bench },
     Package { program: "hey", package: "hey", purpose: Purpose::Bench },
     Package { program: "h2load", package: "nghttp2-client", purpose: Purpose::Bench },
     Package { program: "ab", package: "apache2-utils", purpose: Purpose::Bench },

@@ -169,7 +169,9 @@ impl Quick {
 }
 
 fn executor(quick: &Quick) -> Executor {
-    let vus = quick.connections.saturating_mul(quick.protocol.in_flight);
+    // Messages in flight on a WebSocket are a burst of one user.
+    let each = if is_websocket(quick) { 1 } else { quick.protocol.in_flight };
+    let vus = quick.connections.saturating_mul(each);
     match (quick.rate, quick.requests) {
         (Some(rate), requests) => Executor::ConstantArrivalRate {
             rate,
@@ -241,7 +243,7 @@ fn steps(quick: &Quick, body: &str) -> Vec<Step> {
         payload: Payload::Text(Template::literal(body)),
         stamp: false,
         expect: None,
-        burst: 1,
+        burst: quick.protocol.in_flight,
         reply: Some(Expectation { within: quick.timeout, ..Expectation::default() }),
     };
     vec![connect, step(Verb::Send(Box::new(send)))]
