@@ -129,11 +129,11 @@ async fn a_request_that_times_out_takes_no_other_with_it() {
         }
     });
     let steps = "{ get = \"/${vu}\", timeout = \"200ms\" }";
-    let totals = drive(plan(&peer.base, TEN, (10, 1), steps)).await;
+    let totals = drive(plan(&peer.base, TEN, (10, 2), steps)).await;
     let told = totals.so_far().errors;
     assert_eq!(told.keys().collect::<Vec<_>>(), ["timed out"], "{told:?}");
-    assert_eq!(count(&totals, "http_reqs"), 10.0);
-    assert_eq!(peer.connections(), 1);
+    assert_eq!(count(&totals, "http_reqs"), 20.0);
+    assert!(peer.connections() > 1, "nobody comes behind the stuck one");
 }
 
 #[tokio::test]
