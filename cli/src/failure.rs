@@ -2,6 +2,7 @@
 //! it. In: the errors of the other crates. Out: what `main` prints once. A leak or a failed
 //! threshold is no failure of the command: it is its result.
 
+use ebbtide_loadgen::engine::RouteError;
 use ebbtide_loadgen::{EngineError, Faults};
 use ebbtide_profiler::source::SourceError;
 use ebbtide_rounds::RunError;
@@ -84,7 +85,13 @@ impl From<JoinError> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self::failed(error)
+        match error {
+            EngineError::Route(RouteError::Resolve { .. }) | EngineError::Thread(_) => {
+                Self::failed(error)
+            }
+            // A file, a path or an address that was named and is of no use.
+            EngineError::Route(_) => Self::usage(error),
+        }
     }
 }
 

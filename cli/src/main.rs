@@ -20,6 +20,7 @@ mod progress;
 mod protocol;
 mod push;
 mod reach;
+mod transport;
 mod tui;
 mod web;
 

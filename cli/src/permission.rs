@@ -1,17 +1,24 @@
 //! Leave to load a host. Load against another machine than this one can do harm, so it takes a
-//! flag, or a yes at the prompt. In: the host. Out: leave, or the failure that says how to get it.
+//! flag, or a yes at the prompt. In: a plan. Out: leave, or the failure that says how to get it.
 //! Whether anyone listens there is left to `reach`.
 
 use crate::failure::Failure;
+use ebbtide_loadgen::Plan;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::IpAddr;
 
-/// Asks for leave to load `host`.
+/// Asks for leave to load whoever a plan's bytes arrive at: the target or whom its connections are
+/// led to, and a proxy before it. A unix socket is on this machine.
 ///
 /// # Errors
 ///
-/// When it is neither this machine nor allowed, and nobody says yes.
-pub(crate) fn to_load(host: &str, allowed: &[String]) -> Result<(), Failure> {
+/// When one of them is neither this machine nor allowed, and nobody says yes.
+pub(crate) fn to_load(plan: &Plan, allowed: &[String]) -> Result<(), Failure> {
+    let hosts = plan.transport.hosts(&plan.address.host, plan.address.port);
+    hosts.into_iter().try_for_each(|host| to_load_host(host, allowed))
+}
+
+fn to_load_host(host: &str, allowed: &[String]) -> Result<(), Failure> {
     let known = |name: &String| name.eq_ignore_ascii_case(host) || name == "*";
     if is_this_machine(host) || allowed.iter().any(known) || agreed(host)? {
         return Ok(());

@@ -5,9 +5,12 @@
 //! A started target never outlives the run: it is told to end, then made to, and should the run
 //! itself be killed, the kernel tells it.
 
+mod ready;
+
 use crate::folder::TARGET_LOG;
 use crate::listening;
 use ebbtide_loadgen::scenario::Target;
+use ready::Probe;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
     pidfd_send_signal, waitid,
@@ -22,7 +25,6 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -158,7 +160,8 @@ impl RunningTarget {
         let log = TARGET_LOG.to_owned();
         let mut running = Self { base, pid: Some(pid), child: Some(child), log };
         let ready = target.ready.as_deref().unwrap_or_default();
-        match running.until_ready(address, ready).await {
+        let probe = Probe::new(&running.base, target, address);
+        match running.until_ready(&probe, ready).await {
             Ok(()) => Ok(running),
             Err(status) => {
                 running.stop().await;
@@ -290,17 +293,13 @@ impl RunningTarget {
         }
     }
 
-    async fn until_ready(
-        &mut self,
-        address: SocketAddr,
-        ready: &str,
-    ) -> Result<(), Option<ExitStatus>> {
+    async fn until_ready(&mut self, probe: &Probe, ready: &str) -> Result<(), Option<ExitStatus>> {
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
             if let Some(status) = self.ended() {
                 return Err(Some(status));
             }
-            if matches!(timeout(ASK_WITHIN, ask(address, ready)).await, Ok(Ok(true))) {
+            if probe.is_ready(ready).await {
                 return Ok(());
             }
             sleep(READY_EVERY).await;
@@ -339,25 +338,12 @@ async fn answering(addresses: &[SocketAddr], path: &str) -> Option<SocketAddr> {
     if addresses.len() > 1 {
         for address in addresses {
             let there = reachable(*address).await;
-            if matches!(timeout(ASK_WITHIN, ask(there, path)).await, Ok(Ok(true))) {
+            if Probe::Plain(there).is_ready(path).await {
                 return Some(*address);
             }
         }
     }
     addresses.first().copied()
-}
-
-/// Whether it listens, and answers `path` with success when one is given.
-async fn ask(address: SocketAddr, path: &str) -> io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    if path.is_empty() {
-        return Ok(true);
-    }
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut head = [0; 12];
-    stream.read_exact(&mut head).await?;
-    Ok(head.starts_with(b"HTTP/1.") && head[9] == b'2')
 }
 
 /// Starts the command on a thread of its own, which then waits for its end. The thread matters:

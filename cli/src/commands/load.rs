@@ -15,6 +15,7 @@ use crate::form::{Form, Reporting};
 use crate::output::Output;
 use crate::protocol::Speech;
 use crate::push::Pushing;
+use crate::transport::Way;
 use crate::tui::Purpose;
 use crate::{interrupt, permission, reach};
 use clap::Args;
@@ -48,7 +49,7 @@ counts from those times as well.
 
 Exit codes: 0 fine, 1 tool or target failed, 2 bad arguments, 130 interrupted.")]
 pub(crate) struct Load {
-    /// http:// or ws://; without a scheme it is http, `:8080/x` is this machine. With --on-port a
+    /// http://, https://, ws:// or wss://; without a scheme it is http, `:8080/x` is this machine. With --on-port a
     /// path is enough; a port named here is the one waited for
     #[arg(required_unless_present_any = ["on_port", "har"])]
     url: Option<String>,
@@ -111,6 +112,8 @@ pub(crate) struct Load {
 
     #[command(flatten)]
     speech: Speech,
+    #[command(flatten)]
+    way: Way,
 
     /// Start a server by the command after `--`, load the port it listens on, stop it
     #[arg(long, requires = "command", help_heading = "Target")]
@@ -151,8 +154,8 @@ impl Load {
         // Before anything is made or started: most mistakes are found here.
         let plan = self.plan(if self.on_port { SOMEWHERE } else { "" })?;
         if !self.on_port {
-            permission::to_load(&plan.address.host, &self.permission.allow_host)?;
-            on_runtime(1, reach::target(&plan.address))?;
+            permission::to_load(&plan, &self.permission.allow_host)?;
+            reach::target(&plan)?;
         }
         let folder = self.out.as_deref().map(RunFolder::create).transpose()?;
         let (code, state) = on_runtime(1, self.load(folder.as_ref(), output))?;
@@ -243,6 +246,7 @@ impl Load {
         scenario.target.transport = quick.transport;
         scenario.target.protocol = quick.protocol;
         scenario.seed = self.seed;
+        self.way.over(&mut scenario.target.transport)?;
         scenario.thresholds.clear();
         for flow in scenario.flows.values_mut() {
             flow.executor = executor.clone();
@@ -272,7 +276,7 @@ impl Load {
             timeout: self.timeout.unwrap_or(Quick::default().timeout),
             seed: self.seed,
             protocol: self.speech.protocol()?,
-            ..Quick::default()
+            transport: self.way.transport()?,
         })
     }
 }

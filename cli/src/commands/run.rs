@@ -9,6 +9,7 @@ use crate::follow::{self, Follow};
 use crate::form::Reporting;
 use crate::output::{self, Output};
 use crate::push::Pushing;
+use crate::transport::Way;
 use crate::tui::Purpose;
 use crate::{folder_name, interrupt, permission, picture, reach};
 use clap::Args;
@@ -44,6 +45,8 @@ pub(crate) struct Run {
     #[command(flatten)]
     environment: Environment,
     #[command(flatten)]
+    way: Way,
+    #[command(flatten)]
     making: Making,
     #[command(flatten)]
     reporting: Reporting,
@@ -63,14 +66,18 @@ impl Run {
         self.reporting.check()?;
         let (mut scenario, text) = read_scenario(&self.scenario, &self.environment)?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
+        self.way.over(&mut scenario.target.transport)?;
         scenario.warmup = self.warmup.unwrap_or(scenario.warmup);
         if scenario.memory.is_some() {
             no_rounds_in_parts(self.segment, self.warmup)?;
         }
         if let Some(base) = &scenario.target.base {
-            let plan = Plan::resolve(&scenario, base)?;
-            permission::to_load(&plan.address.host, &self.permission.allow_host)?;
-            on_runtime(1, reach::target(&plan.address))?;
+            // A port that is still to be found stands for any.
+            let plan = Plan::resolve(&scenario, &base.replace("${port}", "1"))?;
+            permission::to_load(&plan, &self.permission.allow_host)?;
+            if scenario.target.command.is_empty() {
+                reach::target(&plan)?;
+            }
         }
         let out = self.making.out.unwrap_or_else(|| folder_name::fresh(&scenario.name));
         let request = RunRequest {

@@ -36,7 +36,7 @@ impl Validate {
         for path in &self.scenarios {
             let checked = read_scenario(path, &self.environment).and_then(|(scenario, _)| {
                 let base = scenario.target.base.as_deref().unwrap_or(SOMEWHERE);
-                let plan = Plan::resolve(&scenario, base)?;
+                let plan = Plan::resolve(&scenario, &base.replace("${port}", "1"))?;
                 Ok(outline::of(&scenario.file, &scenario, &plan))
             });
             match checked {

@@ -190,8 +190,12 @@ fn target(fields: Fields<'_, '_>, file: &str) -> Target {
     if target.base.is_none() && target.command.is_empty() {
         fields.fault("neither `base` nor `command` says what is loaded (give one of them)");
     }
-    if target.base.is_some() && !target.command.is_empty() {
-        fields.fault("`base` and `command` exclude each other (remove one of them)");
+    let on_port = target.base.as_ref().is_some_and(|base| base.contains("${port}"));
+    if target.base.is_some() && !target.command.is_empty() && !on_port {
+        fields.fault(
+            "`base` and `command` exclude each other (remove one of them, or write `${port}` for \
+             the port in `base`)",
+        );
     }
     target.inherited = step::inherited(&fields);
     fields.finish();
