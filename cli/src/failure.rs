@@ -86,11 +86,10 @@ impl From<JoinError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Route(RouteError::Resolve { .. }) | EngineError::Thread(_) => {
-                Self::failed(error)
-            }
+            EngineError::Route(RouteError::Resolve { .. }) => Self::failed(error),
             // A file, a path or an address that was named and is of no use.
             EngineError::Route(_) => Self::usage(error),
+            error => Self::failed(error),
         }
     }
 }
