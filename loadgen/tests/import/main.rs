@@ -135,6 +135,7 @@ fn a_multipart_form_is_read_from_the_wire() {
          \"response\":{{\"status\":200}}}}]}}}}"
     );
     let imported = har::import(&har, &HarWish::default()).expect("a HAR file");
+    read(&imported);
     let Some(Body::Multipart(parts)) = &requests(&imported)[0].body else { panic!("no parts") };
     assert_eq!((parts[0].name.as_str(), parts[0].text.as_str()), ("title", "hello"));
     assert_eq!((parts[1].file_name.as_deref(), parts[1].text.as_str()), (Some("a.txt"), "line"));
