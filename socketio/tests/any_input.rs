@@ -1,6 +1,6 @@
-//! Both machines under inputs in any order, allowed or not: whatever a host or a peer does, nothing
-//! panics, what waits keeps to its bound, a GET is answered at most once, and after the end there is
-//! silence.
+//! Both machines under inputs in any order, allowed or not: whatever a host or a peer does,
+//! nothing panics, what waits keeps to its bound, a GET is answered at most once, and after the
+//! end there is silence.
 //!
 //! What the inputs mean is left to the other tests.
 
