@@ -116,7 +116,7 @@ fn serve(transport: Transport, inputs: Vec<Input>) {
                 session.poll_lost(now);
                 hanging = 0;
             }
-            Input::BeginPush => _ = session.begin_push(now),
+            Input::BeginPush => _ = session.begin_push(),
             Input::Push(index) => {
                 let _ = session.push(now, Bytes::from_static(word(index).as_bytes()));
             }

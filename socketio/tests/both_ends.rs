@@ -141,7 +141,7 @@ impl World {
     fn deliver_post(&mut self) -> bool {
         let Some(Request::Sent(_, body)) = &self.post else { return false };
         let session = self.server.as_mut().unwrap().session();
-        session.begin_push(self.now).unwrap();
+        session.begin_push().unwrap();
         session.push(self.now, body.clone()).unwrap();
         self.post = Some(Request::Answered(200, Bytes::from_static(b"ok")));
         true

@@ -48,7 +48,7 @@ fn body(text: &str) -> Bytes {
 }
 
 fn push(session: &mut Session, now: u64, text: &str) -> Result<(), Refusal> {
-    session.begin_push(ms(now))?;
+    session.begin_push()?;
     session.push(ms(now), body(text))
 }
 
@@ -76,18 +76,37 @@ fn polling(settings: Settings) -> Session {
 }
 
 #[test]
-fn a_ping_is_due_when_it_is_due_however_late_the_clock() {
-    for (late, gone_at) in [(0, 500), (50, 500), (150, 650)] {
+fn the_time_for_a_pong_begins_with_the_ping_or_when_it_was_due() {
+    for (is_polled, late, gone_at) in [
+        (true, 0, 500),
+        (true, 50, 550),
+        (true, 150, 650),
+        // Nobody asks: a late clock is no gain, a standstill is.
+        (false, 0, 500),
+        (false, 50, 500),
+        (false, 150, 650),
+    ] {
         let mut session = polling(settings());
         assert_eq!(session.next_deadline(), Some(ms(300)));
-        session.poll(ms(1)).unwrap();
+        if is_polled {
+            session.poll(ms(1)).unwrap();
+        }
         session.tick(ms(300 + late));
-        assert_eq!(outputs(&mut session), ["REPLY 2"]);
+        assert_eq!(outputs(&mut session), &["REPLY 2"][..usize::from(is_polled)]);
         assert_eq!(session.next_deadline(), Some(ms(gone_at)));
         // No tick came: the request itself finds that the time is up.
         assert_eq!(session.poll(ms(gone_at)), Err(Refusal::UnknownSession));
         assert!(session.is_closed());
     }
+}
+
+#[test]
+fn a_pong_that_comes_before_the_end_was_seen_counts() {
+    let mut session = polling(settings());
+    session.tick(ms(300));
+    push(&mut session, 501, "3").unwrap();
+    assert_eq!(session.poll(ms(502)), Ok(()));
+    assert_eq!(session.next_deadline(), Some(ms(801)));
 }
 
 #[test]
@@ -108,11 +127,7 @@ fn polling_ends_in_the_ways_of_the_protocol() {
     let table: [(Input, Result<(), Refusal>, &[&str]); 8] = [
         (|s| push(s, 1, "1"), Ok(()), &["REPLY 6"]),
         (|s| s.poll(ms(1)), Err(Refusal::BadRequest), &["REPLY 1"]),
-        (
-            |s| s.begin_push(ms(1)).and_then(|()| s.begin_push(ms(1))),
-            Err(Refusal::BadRequest),
-            &["REPLY 1"],
-        ),
+        (|s| s.begin_push().and_then(|()| s.begin_push()), Err(Refusal::BadRequest), &["REPLY 1"]),
         (|s| push(s, 1, "abc"), Err(Refusal::BadRequest), &["REPLY 1"]),
         (|s| push(s, 1, "\x1e\x1e"), Err(Refusal::BadRequest), &["REPLY 1"]),
         (|s| push(s, 1, &"4".repeat(1_000_001)), Err(Refusal::TooLarge), &["REPLY 1"]),
@@ -127,7 +142,7 @@ fn polling_ends_in_the_ways_of_the_protocol() {
         ),
         (
             |s| {
-                s.begin_push(ms(1))?;
+                s.begin_push()?;
                 s.push_lost(ms(1));
                 Ok(())
             },

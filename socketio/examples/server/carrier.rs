@@ -24,6 +24,9 @@ type Verdict<T> = oneshot::Sender<Result<T, Refusal>>;
 /// How long a client may take to say goodbye on its WebSocket.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How late the clock may be looked at while there is something else to do.
+const LATE: Duration = Duration::from_millis(20);
+
 /// What comes to a client's task.
 pub(crate) enum Input {
     /// A GET, and where its reply goes.
@@ -89,12 +92,34 @@ impl Carrier {
             }
             let deadline = self.app.next_deadline().unwrap_or(now + GOODBYE);
             let turn = tokio::select! {
+                // What came before the time was up is looked at first.
+                biased;
                 input = self.inputs.recv() => Turn::Input(input),
                 () = lost(&mut self.hanging) => Turn::PollLost,
                 turn = turn_of(&mut self.socket) => turn,
                 () = tokio::time::sleep_until((self.start + deadline).into()) => Turn::Time,
             };
+            if matches!(turn, Turn::Time) {
+                self.catch_up().await;
+            }
             self.take(turn);
+            let now = self.now();
+            // A client that never pauses does not stop the clock.
+            if now > deadline + LATE {
+                self.app.tick(now);
+            }
+        }
+    }
+
+    /// A pong may have come by a POST that the server has not got to: it gets there now, in two
+    /// steps, head and body.
+    async fn catch_up(&mut self) {
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+            while let Ok(input) = self.inputs.try_recv() {
+                let now = self.now();
+                self.take_input(now, input);
+            }
         }
     }
 
@@ -140,7 +165,7 @@ impl Carrier {
                 Ok(()) => self.hanging = Some(verdict),
                 Err(refusal) => drop(verdict.send(Err(refusal))),
             },
-            Input::BeginPush(verdict) => drop(verdict.send(session.begin_push(now))),
+            Input::BeginPush(verdict) => drop(verdict.send(session.begin_push())),
             Input::Push(body, verdict) => drop(verdict.send(session.push(now, body))),
             Input::PushLost => session.push_lost(now),
             Input::BeginUpgrade(verdict) => drop(verdict.send(session.begin_upgrade(now))),

@@ -172,7 +172,7 @@ impl Session {
             self.reply(Packet::Noop.encode());
             return Ok(());
         }
-        self.check_polling(now)?;
+        self.check_polling()?;
         if self.is_polled {
             self.finish(Reason::TransportError);
             return Err(Refusal::BadRequest);
@@ -199,8 +199,9 @@ impl Session {
     /// # Errors
     /// When the session has ended or goes over WebSocket, or another POST is under way, which
     /// ends it.
-    pub fn begin_push(&mut self, now: Duration) -> Result<(), Refusal> {
-        self.check_polling(now)?;
+    pub fn begin_push(&mut self) -> Result<(), Refusal> {
+        // No tick: who speaks before the time was found to be up is alive.
+        self.check_polling()?;
         if self.is_pushing {
             self.finish(Reason::TransportError);
             return Err(Refusal::BadRequest);
@@ -215,7 +216,6 @@ impl Session {
     /// When the session has ended meanwhile, or the body cannot be read or is too large, which
     /// ends it.
     pub fn push(&mut self, now: Duration, body: Bytes) -> Result<(), Refusal> {
-        self.tick(now);
         if !std::mem::take(&mut self.is_pushing) || self.state == State::Closed {
             return Err(Refusal::UnknownSession);
         }
@@ -257,7 +257,8 @@ impl Session {
     /// handshake is completed and the WebSocket closed, as npm's server does it, and the session
     /// goes on.
     pub fn begin_upgrade(&mut self, now: Duration) -> Result<(), Refusal> {
-        self.check_polling(now)?;
+        self.tick(now);
+        self.check_polling()?;
         if self.upgrade != Upgrade::None || !self.settings.can_upgrade {
             return Err(Refusal::BadRequest);
         }
@@ -267,7 +268,6 @@ impl Session {
 
     /// A message of the WebSocket.
     pub fn websocket_message(&mut self, now: Duration, frame: Frame) {
-        self.tick(now);
         if self.state == State::Closed || !self.has_websocket() {
             return;
         }
@@ -401,8 +401,7 @@ impl Session {
         self.happenings.push_back(Happening::Closed(reason));
     }
 
-    fn check_polling(&mut self, now: Duration) -> Result<(), Refusal> {
-        self.tick(now);
+    fn check_polling(&self) -> Result<(), Refusal> {
         if self.state == State::Closed {
             return Err(Refusal::UnknownSession);
         }
@@ -438,11 +437,13 @@ impl Session {
         }
     }
 
-    /// Pings are counted from when they were due, so that a late clock gives no client more time;
-    /// only after a standstill of our own does the client get its whole time.
+    /// The client's time begins when the ping goes out. When none can go out because no GET hangs,
+    /// it begins when the ping was due, so that a late clock gives an absent client no more time;
+    /// only after a standstill of our own does it get the whole.
     fn ping(&mut self, due: Duration, now: Duration) {
         let timeout = self.settings.ping_timeout;
-        let from = if now < due + timeout / 2 { due } else { now };
+        let goes_out = self.transport == Transport::WebSocket || self.is_polled;
+        let from = if goes_out || now >= due + timeout / 2 { now } else { due };
         self.heartbeat = Heartbeat::PongBy(from + timeout);
         self.send(std::iter::once(Packet::Ping(Text::new()).encode()));
     }
