@@ -246,6 +246,19 @@ fn verify_client(
     }
 }
 
+fn templates_of_control(control: &Control) -> Vec<&Template> {
+    if let Control::Set(values) = control {
+        return values.iter().map(|(_, value)| value).collect();
+    }
+    let conditions = control.condition().into_iter();
+    conditions
+        .flat_map(|condition| {
+            let tests = condition.tests.iter().filter_map(Test::template);
+            std::iter::once(&condition.value).chain(tests)
+        })
+        .collect()
+}
+
 /// All templates of a step, without those of the steps inside it.
 pub(crate) fn templates_of(verb: &Verb) -> Vec<&Template> {
     fn pairs<'a>(out: &mut Vec<&'a Template>, pairs: &'a [(String, Template)]) {
@@ -312,13 +325,7 @@ pub(crate) fn templates_of(verb: &Verb) -> Vec<&Template> {
             expected(&mut out, &wait.expectation);
             defaults(&mut out, &wait.captures);
         }
-        Verb::Control(Control::Set(values)) => pairs(&mut out, values),
-        Verb::Control(control) => {
-            if let Some(condition) = control.condition() {
-                out.push(&condition.value);
-                out.extend(condition.tests.iter().filter_map(Test::template));
-            }
-        }
+        Verb::Control(control) => out.extend(templates_of_control(control)),
         _ => {}
     }
     out
