@@ -179,8 +179,8 @@ fn a_target_says_what_is_loaded_and_only_once() {
         ("", "neither `base` nor `command` says what is loaded (give one of them)"),
         (
             "base = \"http://a\"\ncommand = [\"b\"]\n",
-            "`base` and `command` exclude each other (remove one of them, or write `${port}` for the \
-             port in `base`)",
+            "`base` and `command` exclude each other (remove one of them, or write `${port}` for \
+             the port in `base`)",
         ),
         ("base = \"http://a\"\nheap = \"pprog\"\n", "unknown word `pprog` (did you mean `pprof`?)"),
     ];

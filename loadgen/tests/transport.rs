@@ -120,7 +120,8 @@ async fn connections_go_where_they_are_told() {
     let paper = papers.give("example.org", 1);
     let front = Front::start(behind(&server.base), &paper, &papers, Manners::default());
     let settings = format!(
-        "connect_to = [\"other.org:443:127.0.0.1:1\", \"example.org:443:127.0.0.1:{}\"]\ntls.ca = {}",
+        "connect_to = [\"other.org:443:127.0.0.1:1\", \"example.org:443:127.0.0.1:{}\"]\n\
+         tls.ca = {}",
         front.port,
         quoted(&papers.path("ca.pem"))
     );
