@@ -110,7 +110,8 @@ async fn every_way_to_connect_is_the_one_the_server_sees() {
              {{ emit = \"echo\", args = [{{ n = 1 }}], ack = {{ json = {{ n = 1 }} }} }}, \
              {{ think = \"300ms\" }}, \
              {{ emit = \"bytes\", args = [{{ base64 = \"AQIDBA==\" }}], ack = true }}, \
-             {{ emit = \"ask me\" }}, {{ await_event = \"question\", json = {{ \"/0\" = \"7\" }} }}, \
+             {{ emit = \"ask me\" }}, \
+             {{ await_event = \"question\", json = {{ \"/0\" = \"7\" }} }}, \
              {{ think = \"100ms\" }}, {{ sio_close = true }}"
         );
         let (so_far, totals) = drive(plan(&base, &once(&steps))).await;
