@@ -1,5 +1,7 @@
-//! The flags of `ebb load` that say what is spoken on connections and who shares them. In: words
-//! as typed, through clap. Out: a [`Protocol`]. What a connection is made over is left to others.
+//! The flags of `ebb load` that say what is spoken on connections and who shares them.
+//!
+//! In: words as typed, through clap. Out: a [`Protocol`]. What a connection is made over is left
+//! to the transport.
 
 use crate::failure::Failure;
 use clap::Args;

@@ -259,11 +259,34 @@ fn templates_of_control(control: &Control) -> Vec<&Template> {
         .collect()
 }
 
+fn pairs<'a>(out: &mut Vec<&'a Template>, pairs: &'a [(String, Template)]) {
+    out.extend(pairs.iter().map(|(_, template)| template));
+}
+
+fn templates_of_sio<'a>(out: &mut Vec<&'a Template>, sio: &'a SioStep) {
+    match sio {
+        SioStep::Connect(connect) => {
+            out.push(&connect.path);
+            out.extend(&connect.auth);
+            pairs(out, &connect.query);
+            pairs(out, &connect.headers);
+        }
+        SioStep::Emit(emit) => {
+            out.push(&emit.args);
+            if let Some(Expected::Text(count)) = &emit.expect {
+                out.push(count);
+            }
+            if let Some(ack) = &emit.ack {
+                pairs(out, &ack.json);
+            }
+        }
+        SioStep::Await(wait) => pairs(out, &wait.json),
+        SioStep::Close { .. } => {}
+    }
+}
+
 /// All templates of a step, without those of the steps inside it.
 pub(crate) fn templates_of(verb: &Verb) -> Vec<&Template> {
-    fn pairs<'a>(out: &mut Vec<&'a Template>, pairs: &'a [(String, Template)]) {
-        out.extend(pairs.iter().map(|(_, template)| template));
-    }
     fn expected<'a>(out: &mut Vec<&'a Template>, expectation: &'a Expectation) {
         out.extend(&expectation.contains);
         pairs(out, &expectation.json);
@@ -273,25 +296,7 @@ pub(crate) fn templates_of(verb: &Verb) -> Vec<&Template> {
     }
     let mut out = Vec::new();
     match verb {
-        Verb::Sio(sio) => match sio.as_ref() {
-            SioStep::Connect(connect) => {
-                out.push(&connect.path);
-                out.extend(&connect.auth);
-                pairs(&mut out, &connect.query);
-                pairs(&mut out, &connect.headers);
-            }
-            SioStep::Emit(emit) => {
-                out.push(&emit.args);
-                if let Some(Expected::Text(count)) = &emit.expect {
-                    out.push(count);
-                }
-                if let Some(ack) = &emit.ack {
-                    pairs(&mut out, &ack.json);
-                }
-            }
-            SioStep::Await(wait) => pairs(&mut out, &wait.json),
-            SioStep::Close { .. } => {}
-        },
+        Verb::Sio(sio) => templates_of_sio(&mut out, sio),
         Verb::Http(http) => {
             out.push(&http.url);
             for piece in http.body.iter().flatten() {
