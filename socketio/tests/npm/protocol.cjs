@@ -89,7 +89,7 @@ function session(peer) {
       const open = await peer.open();
       same(Object.keys(open).sort(), KEYS);
       same([open.upgrades, open.pingInterval, open.pingTimeout, open.maxPayload],
-        [['websocket'], 300, 200, 1000000]);
+        [['websocket'], 300, 1000, 1000000]);
     }],
     ...refused.map(([name, queries]) => [`polling without a valid ${name} is refused`, async () => {
       for (const query of queries) same(await peer.status(query.replace('T', 'polling')), 400);
