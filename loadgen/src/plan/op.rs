@@ -146,7 +146,7 @@ pub struct HttpOp {
     pub timeout: Duration,
     /// The reply has no body, whatever its head says.
     pub head: bool,
-    /// Predicates, with their place in [`Plan::checks`].
+    /// Predicates, with their place in [`Plan::checks`](super::Plan::checks).
     #[serde(skip)]
     pub checks: Vec<(usize, Predicate)>,
     /// Variables taken from the reply.
