@@ -6,6 +6,7 @@
 
 mod cli;
 mod commands;
+mod events;
 mod failure;
 mod flags;
 mod folder_name;

@@ -51,7 +51,7 @@ pub mod hlog;
 
 pub use engine::{Engine, EngineError, Pass, Stopper};
 pub use fault::{Fault, Faults};
-pub use plan::{Plan, Quick};
+pub use plan::{Plan, Quick, Talk};
 pub use scenario::Scenario;
 pub use segment::Segment;
 pub use totals::Totals;

@@ -16,7 +16,7 @@ pub use feed::{FeedPlan, FeederPlan, Part};
 pub use op::{
     AwaitOp, BodyOp, CaptureOp, ConnectOp, ExpectOp, Heads, HttpOp, Op, Prepared, SendOp,
 };
-pub use quick::Quick;
+pub use quick::{Quick, Talk};
 pub use socketio::{AckOp, AwaitEventOp, ClientPlan, EmitOp, SioConnectOp, SioOp};
 
 use crate::fault::{Fault, Faults};

@@ -8,6 +8,7 @@ mod drive;
 
 use super::run::{ebb, write_report};
 use super::{import, on_runtime};
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::flags::Permission;
 use crate::follow::{self, Follow};
@@ -41,11 +42,15 @@ Examples:
   ebb load :8080/api/v1/echo -m POST -b hello -r 500
   ebb load --http2 -c 10 -p 10 http://127.0.0.1:8080/
   ebb load ws://127.0.0.1:8080/ws -c 100 -b '{\"type\":\"user\",\"content\":\"hello\"}'
+  ebb load --socketio :3000 -c 1000 -d 1m
+  ebb load --socketio :3000/chat -b '[\"say\", {\"text\":\"hello\"}]' --ack
   ebb load / --on-port -- node server.js
   ebb load :8080 --har recording.har -c 20
   ebb load :8080/ -n 10000 --renderer autocannon --report junit=results.xml
 With -r requests start at their times whether or not others have ended (open model), and latency
 counts from those times as well.
+Connections of ws:// and --socketio without -b are held for the duration; with -r or -n they are
+opened and closed.
 
 Exit codes: 0 fine, 1 tool or target failed, 2 bad arguments, 130 interrupted.")]
 pub(crate) struct Load {
@@ -98,7 +103,7 @@ pub(crate) struct Load {
     /// A header, as `name: value`; repeatable
     #[arg(short = 'H', long, value_parser = header, help_heading = "Request")]
     header: Vec<(String, String)>,
-    /// Body, or for ws:// the message; `@file` reads a file
+    /// Body, or for ws:// the message, for --socketio the event; `@file` reads a file
     #[arg(short, long, default_value = "", hide_default_value = true, help_heading = "Request")]
     body: String,
     /// Load what a browser recorded, in place of one request; the URL says where instead of the
@@ -112,6 +117,8 @@ pub(crate) struct Load {
 
     #[command(flatten)]
     speech: Speech,
+    #[command(flatten)]
+    events: Events,
     #[command(flatten)]
     way: Way,
 
@@ -277,6 +284,7 @@ impl Load {
             seed: self.seed,
             protocol: self.speech.protocol()?,
             transport: self.way.transport()?,
+            socketio: self.events.talk(),
         })
     }
 }

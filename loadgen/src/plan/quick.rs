@@ -1,6 +1,10 @@
-//! The plan of `ebb load URL`: one flow named `load` with one step. Pure.
+//! The plan of `ebb load URL`: one flow named `load` with one step, or two. Pure.
 //!
 //! In: a [`Quick`] order. Out: a [`Plan`], by way of the scenario that says the same.
+
+mod socketio;
+
+pub use socketio::Talk;
 
 use super::{Address, Plan};
 use crate::fault::{Fault, Faults};
@@ -50,6 +54,8 @@ pub struct Quick {
     pub seed: u64,
     /// How bytes reach the URL.
     pub transport: Transport,
+    /// Socket.IO is spoken at the URL; the body is an event then.
+    pub socketio: Option<Talk>,
 }
 
 impl Default for Quick {
@@ -67,6 +73,7 @@ impl Default for Quick {
             timeout: crate::scenario::step::TIMEOUT_DEFAULT,
             seed: crate::scenario::SEED_DEFAULT,
             transport: Transport::default(),
+            socketio: None,
         }
     }
 }
@@ -107,6 +114,9 @@ impl Plan {
         let body = String::from_utf8(quick.body.clone());
         if body.is_err() && quick.url.starts_with("ws") {
             fault("body", "the message is not UTF-8 text (send text)".to_owned());
+        }
+        if let Some((path, what)) = socketio::fault(quick) {
+            fault(path, what);
         }
         if !list.is_empty() {
             return Err(Faults { list });
@@ -170,7 +180,7 @@ impl Quick {
 
 fn executor(quick: &Quick) -> Executor {
     // Messages in flight on a WebSocket are a burst of one user.
-    let each = if is_websocket(quick) { 1 } else { quick.protocol.in_flight };
+    let each = if stays_open(quick) { 1 } else { quick.protocol.in_flight };
     let vus = quick.connections.saturating_mul(each);
     match (quick.rate, quick.requests) {
         (Some(rate), requests) => Executor::ConstantArrivalRate {
@@ -186,7 +196,7 @@ fn executor(quick: &Quick) -> Executor {
             Executor::SharedIterations { vus, iterations, max_duration: COUNTED_MAX }
         }
         // Connections that are held: each once, for the whole time from its own begin.
-        (None, None) if is_websocket(quick) && quick.body.is_empty() => {
+        (None, None) if stays_open(quick) && quick.body.is_empty() => {
             let max_duration = quick.duration + quick.timeout;
             Executor::PerVuIterations { vus, iterations: 1, max_duration }
         }
@@ -194,11 +204,25 @@ fn executor(quick: &Quick) -> Executor {
     }
 }
 
+/// Whether connections are more than what carries a request.
+fn stays_open(quick: &Quick) -> bool {
+    is_websocket(quick) || quick.socketio.is_some()
+}
+
+/// The step that holds what is open for the duration.
+fn hold(quick: &Quick) -> Step {
+    let length = Span { low: quick.duration, high: quick.duration };
+    Step { verb: Verb::Listen { on: None, length }, name: None, tags: BTreeMap::new(), line: 0 }
+}
+
 fn is_websocket(quick: &Quick) -> bool {
     quick.url.starts_with("ws:") || quick.url.starts_with("wss:")
 }
 
 fn steps(quick: &Quick, body: &str) -> Vec<Step> {
+    if let Some(talk) = quick.socketio {
+        return socketio::steps(quick, talk);
+    }
     let url = Url::parse(&quick.url).ok();
     let path = url.as_ref().map_or("/", |url| url.path());
     let target = match url.as_ref().and_then(|url| url.query()) {
@@ -234,9 +258,7 @@ fn steps(quick: &Quick, body: &str) -> Vec<Step> {
     };
     let connect = step(Verb::Connect(Box::new(connect)));
     if body.is_empty() {
-        let length = Span { low: quick.duration, high: quick.duration };
-        let hold = (!once).then(|| step(Verb::Listen { on: None, length }));
-        return [connect].into_iter().chain(hold).collect();
+        return [connect].into_iter().chain((!once).then(|| hold(quick))).collect();
     }
     let send = SendStep {
         on: None,

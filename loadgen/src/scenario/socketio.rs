@@ -3,10 +3,11 @@
 //! In and out: values, checked by `step/socketio.rs`. What goes over which transport is left to the
 //! engine.
 
+pub use ebbtide_socketio::client::Transports;
+
 use super::realtime::{Expected, Reconnect};
 use crate::check::Capture;
 use crate::template::Template;
-use ebbtide_socketio::client::Transports;
 use std::time::Duration;
 
 /// A step of Socket.IO.

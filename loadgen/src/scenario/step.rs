@@ -14,6 +14,7 @@ mod websocket;
 
 pub(crate) use control::unusable;
 pub(crate) use http::{encoded, inherited};
+pub(crate) use socketio::fault_of_event;
 
 use super::Step;
 use super::reader::{Fields, Node};

@@ -67,10 +67,16 @@ fn transports(node: &Node<'_, '_>) -> Transports {
 
 fn event(node: &Node<'_, '_>) -> Option<String> {
     let name = node.text()?;
-    if RESERVED.contains(&name) {
-        node.fault(format!("`{name}` is a name that Socket.IO keeps for itself (choose another)"));
+    if let Some(what) = fault_of_event(name) {
+        node.fault(what);
     }
     Some(name.to_owned())
+}
+
+/// What is wrong with the name of an event.
+pub(crate) fn fault_of_event(name: &str) -> Option<String> {
+    let fault = || format!("`{name}` is a name that Socket.IO keeps for itself (choose another)");
+    RESERVED.contains(&name).then(fault)
 }
 
 pub(super) fn emit(fields: &Fields<'_, '_>) -> Option<Verb> {
