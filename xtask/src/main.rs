@@ -41,9 +41,9 @@ fn main() -> ExitCode {
         ["bench", "load", settings @ ..] => bench::load(settings),
         ["bench", "h2", settings @ ..] => bench::h2::h2(settings),
         ["bench", "ws", settings @ ..] => bench::ws::ws(settings),
-        ["target", "h2"] => bench::h2::target::serve(),
-        ["target"] => bench::target::serve(),
-        ["target", "ws"] => bench::ws::target::serve(),
+        ["target", "h2"] => bench::target::serve::<bench::h2::target::State>(),
+        ["target"] => bench::target::serve::<bench::target::EmptyLine>(),
+        ["target", "ws"] => bench::target::serve::<bench::ws::target::Session>(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

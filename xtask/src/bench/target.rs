@@ -1,9 +1,10 @@
-//! The trivial target of the benches: HTTP/1.1 with keep-alive, one thread, one fixed reply.
+//! The targets of the benches: one thread, one loop, and a [`Talk`] that says what is answered.
 //!
-//! Comes in: requests without a body, each ended by an empty line; lines on stdin. Goes out: the
-//! same reply to each request; for each line on stdin, a line with the requests answered since the
-//! last one and the nanoseconds from the first to the last of them. It reads no header and keeps
-//! no state but how much of an empty line it has seen, so that the generator is what is measured.
+//! Comes in: whatever clients send; lines on stdin. Goes out: answers, those to one read in one
+//! write; for each line on stdin, a line with the requests answered since the last one and the
+//! nanoseconds from the first to the last of them. The talk of `bench load` stands here: HTTP/1.1
+//! with keep-alive, the same reply to whatever ends with an empty line. It reads no header and
+//! keeps no state but how much of that line it has seen, so that the generator is measured.
 
 use anyhow::{Context, Result};
 use rustix::buffer::spare_capacity;
@@ -17,26 +18,33 @@ use std::time::Instant;
 /// Head and body in one write. A client of HTTP/1.0 wants to be told that the connection stays.
 const REPLY: &[u8] =
     b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 14\r\n\r\nebb and flow.\n";
-/// A generator's whole batch of pipelined requests, and far more than one request.
-const READ_BYTES: usize = 16 * 1024;
+/// A generator's whole batch of requests in flight, and far more than one request.
+const READ_BYTES: usize = 64 * 1024;
 /// Events taken at once: as many as the benches open connections.
 const EVENTS: usize = 64;
 /// Keys of what is no connection; connections have their file descriptor as key.
 const LISTENER: u64 = u64::MAX;
 const STDIN: u64 = u64::MAX - 1;
 
-/// Serves until stdin ends.
+/// What one client has said, and what it is answered.
+pub(crate) trait Talk: Default {
+    /// Takes bytes and appends the answer: the number of requests answered, or none when what was
+    /// said is nonsense and the connection is over.
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Option<u64>;
+}
+
+/// Serves clients until stdin ends.
 ///
 /// # Errors
 /// When the loopback cannot be listened on. A connection that fails is dropped.
-pub(crate) fn serve() -> Result<()> {
+pub(crate) fn serve<T: Talk>() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").context("listening on 127.0.0.1")?;
     listener.set_nonblocking(true)?;
     println!("listening on {}", listener.local_addr()?);
     let poll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     epoll::add(&poll, std::io::stdin(), EventData::new_u64(STDIN), EventFlags::IN)?;
-    let mut connections: HashMap<u64, Connection> = HashMap::new();
+    let mut connections: HashMap<u64, Connection<T>> = HashMap::new();
     let mut count = Count::default();
     let mut buffer = vec![0; READ_BYTES];
     let mut events = Vec::with_capacity(EVENTS);
@@ -66,10 +74,10 @@ pub(crate) fn serve() -> Result<()> {
 }
 
 /// Takes every connection that waits.
-fn accept_all(
+fn accept_all<T: Talk>(
     listener: &TcpListener,
     poll: &impl std::os::fd::AsFd,
-    connections: &mut HashMap<u64, Connection>,
+    connections: &mut HashMap<u64, Connection<T>>,
 ) -> Result<()> {
     loop {
         match listener.accept() {
@@ -78,7 +86,8 @@ fn accept_all(
                 stream.set_nodelay(true)?;
                 let key = u64::try_from(stream.as_raw_fd()).context("a file descriptor")?;
                 epoll::add(poll, &stream, EventData::new_u64(key), EventFlags::IN)?;
-                connections.insert(key, Connection { stream, end: EmptyLine::default() });
+                let connection = Connection { stream, talk: T::default(), out: Vec::new() };
+                connections.insert(key, connection);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error).context("accept"),
@@ -86,15 +95,16 @@ fn accept_all(
     }
 }
 
-/// A client and where in its request it is.
-struct Connection {
+/// A client.
+struct Connection<T> {
     stream: TcpStream,
-    end: EmptyLine,
+    talk: T,
+    out: Vec<u8>,
 }
 
-impl Connection {
+impl<T: Talk> Connection<T> {
     /// Answers what has arrived: the number of requests, or none when the connection is over. A
-    /// peer that does not read its replies is over, too.
+    /// peer that does not read its answers is over, too.
     fn answer(&mut self, buffer: &mut [u8]) -> Option<u64> {
         let read = match self.stream.read(buffer) {
             Ok(0) => return None,
@@ -102,19 +112,26 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(0),
             Err(_) => return None,
         };
-        let requests = self.end.count(&buffer[..read]);
-        for _ in 0..requests {
-            if self.stream.write(REPLY).ok()? != REPLY.len() {
-                return None;
-            }
-        }
-        Some(requests)
+        self.out.clear();
+        let answered = self.talk.take(&buffer[..read], &mut self.out)?;
+        let whole = self.out.is_empty() || self.stream.write(&self.out).ok()? == self.out.len();
+        whole.then_some(answered)
     }
 }
 
 /// How many bytes of `\r\n\r\n` the last ones were.
 #[derive(Default)]
-struct EmptyLine(usize);
+pub(crate) struct EmptyLine(usize);
+
+impl Talk for EmptyLine {
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Option<u64> {
+        let requests = self.count(bytes);
+        for _ in 0..requests {
+            out.extend_from_slice(REPLY);
+        }
+        Some(requests)
+    }
+}
 
 impl EmptyLine {
     /// The number of requests that end in these bytes.

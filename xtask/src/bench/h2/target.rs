@@ -1,18 +1,11 @@
 //! The trivial target of `bench h2`: HTTP/2 with prior knowledge, one thread, one fixed reply.
 //!
-//! Comes in: requests, of which no header is read; lines on stdin. Goes out: the same reply to
-//! each; for each line on stdin, the requests answered since the last one and the nanoseconds from
-//! the first to the last of them. The replies to what one read brings leave in one write. Of the
+//! Comes in: requests, of which no header is read. Goes out: the same reply to each. Of the
 //! protocol it keeps what a client may insist on: settings, pings, the window of the connection.
+//! The sockets are left to the loop of all targets.
 
-use crate::bench::target::Count;
-use anyhow::{Context, Result};
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use std::collections::{HashMap, VecDeque};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use crate::bench::target::Talk;
+use std::collections::VecDeque;
 
 const BODY: &[u8] = b"ebb and flow.\n";
 /// `:status: 200`, `content-length: 14` and `content-type: text/plain`, none of it indexed.
@@ -20,92 +13,9 @@ const FIELDS: &[u8] = b"\x88\x0f\x0d\x0214\x0f\x10\x0atext/plain";
 /// Streams that a client may have open: as nginx has it, and more than is asked for.
 const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x80";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Frames of many streams, and far more than the frames of one request.
-const READ_BYTES: usize = 64 * 1024;
-const EVENTS: usize = 64;
-const LISTENER: u64 = u64::MAX;
-const STDIN: u64 = u64::MAX - 1;
-
-/// Serves until stdin ends.
-///
-/// # Errors
-/// When the loopback cannot be listened on. A connection that fails is dropped.
-pub(crate) fn serve() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("listening on 127.0.0.1")?;
-    listener.set_nonblocking(true)?;
-    println!("listening on {}", listener.local_addr()?);
-    let poll = epoll::create(CreateFlags::CLOEXEC)?;
-    epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    epoll::add(&poll, std::io::stdin(), EventData::new_u64(STDIN), EventFlags::IN)?;
-    let mut connections: HashMap<u64, Connection> = HashMap::new();
-    let mut count = Count::default();
-    let mut buffer = vec![0; READ_BYTES];
-    let mut events = Vec::with_capacity(EVENTS);
-    loop {
-        events.clear();
-        epoll::wait(&poll, spare_capacity(&mut events), None)?;
-        for event in &events {
-            match event.data.u64() {
-                STDIN => {
-                    if std::io::stdin().read(&mut buffer)? == 0 {
-                        return Ok(());
-                    }
-                    println!("{}", count.take());
-                }
-                LISTENER => {
-                    while let Ok((stream, _)) = listener.accept() {
-                        stream.set_nonblocking(true)?;
-                        stream.set_nodelay(true)?;
-                        let key = u64::try_from(stream.as_raw_fd()).context("a descriptor")?;
-                        epoll::add(&poll, &stream, EventData::new_u64(key), EventFlags::IN)?;
-                        connections.insert(key, Connection::new(stream));
-                    }
-                }
-                key => {
-                    let Some(connection) = connections.get_mut(&key) else { continue };
-                    match connection.answer(&mut buffer) {
-                        Some(0) => {}
-                        Some(answered) => count.add(answered),
-                        None => drop(connections.remove(&key)),
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A client, and what of its bytes is not read to the end of a frame.
-struct Connection {
-    stream: TcpStream,
-    state: State,
-}
-
-impl Connection {
-    fn new(stream: TcpStream) -> Connection {
-        Connection { stream, state: State::default() }
-    }
-
-    /// Answers what has arrived: the number of requests, or none when the connection is over. A
-    /// peer that does not read its replies is over, too.
-    fn answer(&mut self, buffer: &mut [u8]) -> Option<u64> {
-        let read = match self.stream.read(buffer) {
-            Ok(0) => return None,
-            Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(0),
-            Err(_) => return None,
-        };
-        let answered = self.state.take(&buffer[..read])?;
-        let out = &mut self.state.out;
-        if !out.is_empty() && self.stream.write(out).ok()? != out.len() {
-            return None;
-        }
-        out.clear();
-        Some(answered)
-    }
-}
 
 /// What a connection has said and is to be told.
-struct State {
+pub(crate) struct State {
     held: Vec<u8>,
     out: Vec<u8>,
     greeted: bool,
@@ -122,9 +32,17 @@ impl Default for State {
     }
 }
 
+impl Talk for State {
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Option<u64> {
+        let answered = self.hear(bytes)?;
+        out.append(&mut self.out);
+        Some(answered)
+    }
+}
+
 impl State {
     /// Takes bytes, writes answers, and counts requests answered; none when they are no HTTP/2.
-    fn take(&mut self, bytes: &[u8]) -> Option<u64> {
+    fn hear(&mut self, bytes: &[u8]) -> Option<u64> {
         self.held.extend_from_slice(bytes);
         let held = std::mem::take(&mut self.held);
         let mut rest = held.as_slice();
@@ -198,22 +116,22 @@ mod tests {
         bytes.extend_from_slice(b"\0\0\x03\x01\x04\0\0\0\x03\x83\x86\x84");
         bytes.extend_from_slice(b"\0\0\x02\0\x01\0\0\0\x03hi");
         let mut whole = State::default();
-        assert_eq!(whole.take(&bytes), Some(2));
+        assert_eq!(whole.hear(&bytes), Some(2));
         for cut in 0..bytes.len() {
             let mut state = State::default();
-            let answered = [&bytes[..cut], &bytes[cut..]].map(|part| state.take(part).unwrap_or(9));
+            let answered = [&bytes[..cut], &bytes[cut..]].map(|part| state.hear(part).unwrap_or(9));
             assert_eq!(answered.iter().sum::<u64>(), 2, "cut at {cut}");
             assert_eq!(state.out.len(), whole.out.len());
         }
-        assert!(State::default().take(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_none());
+        assert!(State::default().hear(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_none());
     }
 
     #[test]
     fn replies_wait_for_the_window() {
         let mut state = State { greeted: true, window: 20, ..State::default() };
         let request = b"\0\0\0\x01\x05\0\0\0\x01";
-        assert_eq!(state.take(&request.repeat(2)), Some(1));
-        assert_eq!(state.take(b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x08"), Some(1));
+        assert_eq!(state.hear(&request.repeat(2)), Some(1));
+        assert_eq!(state.hear(b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x08"), Some(1));
     }
 
     #[test]
