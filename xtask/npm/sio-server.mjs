@@ -4,6 +4,7 @@
 // In: a port, 0 for a free one. Out: `listening on PORT`, then one line of JSON for each thing that
 // happened when the second argument is `log`; `echo` events are counted and told for each line on
 // stdin, as `<events> <nanoseconds from the first to the last>`.
+import { fstatSync } from "node:fs";
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { Server } from "socket.io";
@@ -46,5 +47,6 @@ createInterface({ input: process.stdin })
     console.log(`${echoes} ${last - first}`);
     echoes = 0;
   })
-  .on("close", () => process.exit(0));
+  // Whoever holds the other end of a pipe is gone then; `ebb run` gives none, but /dev/null.
+  .on("close", () => fstatSync(0).isCharacterDevice() || process.exit(0));
 http.listen(Number(port), "127.0.0.1", () => console.log(`listening on ${http.address().port}`));
