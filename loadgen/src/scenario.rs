@@ -25,6 +25,7 @@ pub use crate::threshold::ThresholdText;
 pub use control::{Choice, Condition, Control, Test};
 pub use exchange::{Auth, BodyPiece, HttpStep, Inherited};
 pub use feeder::Rows;
+pub(crate) use flow::RATE_MAX;
 
 pub(crate) use once::sets;
 

@@ -2,7 +2,8 @@
 //!
 //! In: tables of texts, and the scenarios that the project ships. Out: verdicts of `cargo test`.
 
-use ebbtide_loadgen::{Plan, Scenario};
+use ebbtide_loadgen::{Plan, Quick, Scenario};
+use std::time::Duration;
 
 const HEAD: &str = "[target]\nbase = \"http://127.0.0.1:1\"\n";
 
@@ -52,6 +53,13 @@ fn bad_scenarios_say_what_is_wrong_where_and_how_to_mend_it() {
             "x.toml:6: `flow.a.duration`: `1 parsec` is not a duration (write `250ms`, `30s`, \
              `5m`, \
              `1h30m` or `0s`)",
+        ),
+        (
+            flow(
+                "executor = \"constant-arrival-rate\"\nrate = 20_000\ntime_unit = \"1ms\"\n\
+                 duration = \"1s\"\npre_allocated_vus = 20",
+            ),
+            "x.toml:3: `flow.a`: more than 10000000 starts a second cannot be kept (lower it)",
         ),
         (
             flow(
@@ -261,4 +269,19 @@ fn every_scenario_that_is_shipped_is_without_fault() {
         }
     }
     assert!(seen >= 14, "{seen} scenarios");
+}
+
+#[test]
+fn quick_orders_that_do_nothing_or_never_end_are_faults() {
+    let base = || Quick { url: "http://127.0.0.1:1/".to_owned(), ..Quick::default() };
+    for (quick, what) in [
+        (Quick { requests: Some(0), ..base() }, "`requests`: 0 requests do nothing"),
+        (Quick { duration: Duration::ZERO, ..base() }, "`duration`: no time does nothing"),
+        (Quick { rate: Some(1e12), ..base() }, "`rate`: more than 10000000 a second"),
+    ] {
+        let faults = Plan::quick(&quick).expect_err(what).to_string();
+        assert!(faults.contains(what), "{faults}");
+    }
+    let counted = Quick { requests: Some(1), duration: Duration::ZERO, ..base() };
+    Plan::quick(&counted).expect("a count needs no duration");
 }

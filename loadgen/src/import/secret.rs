@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Headers whose value is a secret.
-const HEADERS: [&str; 10] = [
+const HEADERS: [&str; 14] = [
     "authorization",
     "proxy-authorization",
     "cookie",
@@ -20,11 +20,15 @@ const HEADERS: [&str; 10] = [
     "x-csrf-token",
     "x-xsrf-token",
     "x-amz-security-token",
+    "x-api-token",
+    "x-session-token",
+    "x-vault-token",
+    "private-token",
 ];
 
 /// Fields of forms, of JSON objects and of queries whose value is a secret, compared without
 /// case, `-` and `_`.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 19] = [
     "password",
     "passwd",
     "secret",
@@ -37,6 +41,13 @@ const FIELDS: [&str; 12] = [
     "authtoken",
     "csrftoken",
     "otp",
+    "pwd",
+    "passphrase",
+    "privatekey",
+    "sessionid",
+    "sessiontoken",
+    "jwt",
+    "credentials",
 ];
 
 /// Secrets found so far: variable by name and value.

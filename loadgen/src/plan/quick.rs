@@ -8,6 +8,7 @@ pub use socketio::Talk;
 
 use super::{Address, Plan};
 use crate::fault::{Fault, Faults};
+use crate::scenario::RATE_MAX;
 use crate::scenario::protocol::Protocol;
 use crate::scenario::realtime::Payload;
 use crate::scenario::transport::Transport;
@@ -103,6 +104,15 @@ impl Plan {
         }
         if quick.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
             fault("rate", "a rate must be above 0 (leave it out for the closed model)".to_owned());
+        }
+        if quick.rate.is_some_and(|rate| rate > RATE_MAX) {
+            fault("rate", format!("more than {RATE_MAX} a second cannot be kept (lower it)"));
+        }
+        if quick.requests == Some(0) {
+            fault("requests", "0 requests do nothing (write `--requests 100`)".to_owned());
+        }
+        if quick.requests.is_none() && quick.duration.is_zero() {
+            fault("duration", "no time does nothing (write `--duration 10s`)".to_owned());
         }
         for (name, value) in &quick.headers {
             let good = http::HeaderName::from_bytes(name.as_bytes()).is_ok()

@@ -26,6 +26,10 @@ const QUEUE_DEFAULT: u32 = 10_000;
 /// Users at most: past it a process has no open files left (see `ulimit -n`).
 const VUS_MAX: u64 = 1_000_000;
 
+/// Starts per second at most: far above what one machine sends. Each start is walked through, the
+/// dropped ones too, so that without a bound a run would not come to its end.
+pub(crate) const RATE_MAX: f64 = 1e7;
+
 const EXECUTORS: [&str; 6] = [
     "constant-vus",
     "ramping-vus",
@@ -101,6 +105,7 @@ fn executor(fields: &Fields<'_, '_>) -> Option<Executor> {
             }
             let (time_unit, duration, pool) = (time_unit(fields), duration(fields), pool(fields));
             let arrivals = arrivals(fields);
+            bounded(fields, rate, time_unit);
             Some(Executor::ConstantArrivalRate {
                 rate: rate?,
                 time_unit,
@@ -113,6 +118,8 @@ fn executor(fields: &Fields<'_, '_>) -> Option<Executor> {
             let start_rate = fields.opt("start_rate").and_then(|node| node.number()).unwrap_or(0.0);
             let (time_unit, stages, pool) = (time_unit(fields), stages(fields), pool(fields));
             let arrivals = arrivals(fields);
+            let fastest = stages.iter().flatten().map(|stage| stage.target);
+            bounded(fields, fastest.chain([start_rate]).reduce(f64::max), time_unit);
             Some(Executor::RampingArrivalRate {
                 start_rate,
                 time_unit,
@@ -135,6 +142,13 @@ fn executor(fields: &Fields<'_, '_>) -> Option<Executor> {
             }
             None
         }
+    }
+}
+
+/// Notes a rate whose schedule would take longer to walk through than the run.
+fn bounded(fields: &Fields<'_, '_>, rate: Option<f64>, time_unit: Duration) {
+    if rate.is_some_and(|rate| rate / time_unit.as_secs_f64() > RATE_MAX) {
+        fields.fault(format!("more than {RATE_MAX} starts a second cannot be kept (lower it)"));
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) const USED_MAX: usize = 100_000;
 /// The faults of a document, gathered while it is read.
 pub(crate) struct Reader<'t> {
     text: &'t str,
+    /// Where each line begins: every step asks for its line.
+    lines: Vec<usize>,
     file: &'t str,
     faults: RefCell<Vec<Fault>>,
     /// Steps read as parts of used lists.
@@ -32,8 +34,10 @@ pub(crate) struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     pub(crate) fn new(text: &'t str, file: &'t str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         Self {
             text,
+            lines: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect(),
             file,
             faults: RefCell::default(),
             used: Cell::new(0),
@@ -61,8 +65,7 @@ impl<'t> Reader<'t> {
 
     /// Line of a byte offset, from 1.
     pub(crate) fn line(&self, offset: usize) -> usize {
-        let end = offset.min(self.text.len());
-        self.text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count() + 1
+        self.lines.partition_point(|begin| *begin <= offset.min(self.text.len()))
     }
 
     pub(crate) fn fault(&self, offset: usize, path: &str, what: impl Into<String>) {

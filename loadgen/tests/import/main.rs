@@ -319,3 +319,34 @@ fn hostile_text_means_nothing() {
     let plan = serde_json::to_string(&plan).expect("a plan is JSON");
     assert!(plan.contains("${vu}"), "the text was taken for a variable: {plan}");
 }
+
+/// Schemas and arrays within each other come to 10^12 values; the example ends long before.
+#[test]
+fn schemas_that_multiply_come_to_an_end() {
+    let refer = |to: usize| json!({ "$ref": format!("#/components/schemas/S{to}") });
+    let schemas = (0..12).map(|at| {
+        let wide = (0..10).map(|name| (format!("p{name}"), refer(at + 1)));
+        let wide: serde_json::Map<_, _> = wide.collect();
+        let listed = json!({ "type": "array", "minItems": 10, "items": refer(at + 1) });
+        let schema = json!({ "type": "object", "properties": wide, "additionalProperties": false });
+        (format!("S{at}"), if at % 2 == 0 { schema } else { listed })
+    });
+    let schemas: serde_json::Map<_, _> = schemas.collect();
+    let document = json!({ "openapi": "3.0.0", "servers": [{ "url": "http://a" }],
+        "paths": { "/a": { "post": { "requestBody": { "content": { "application/json": {
+            "schema": refer(0) } } }, "responses": {} } } },
+        "components": { "schemas": schemas } });
+    let wish = ApiWish { source: None, methods: Vec::new() };
+    let imported = openapi::import(&document.to_string(), &wish).expect("a document");
+    let length = imported.to_toml("a test").len();
+    assert!(length < 100_000, "the scenario has {length} bytes");
+    read(&imported);
+}
+
+#[test]
+fn passwords_by_their_short_names_are_secrets_too() {
+    let line = "curl http://a/ -H 'content-type: application/json' \
+                -H 'x-session-token: hush' --data-raw '{\"pwd\":\"hush\",\"session_id\":\"hush\"}'";
+    let text = curl::import(line).expect("a curl line").to_toml("a test");
+    assert!(!text.contains("hush"), "{text}");
+}

@@ -6,7 +6,7 @@
 
 use crate::import::{literal, literal_json};
 use serde_json::{Map, Value};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// How deep schemas are followed: one that refers to itself has no end.
 const DEPTH_MAX: usize = 8;
@@ -17,16 +17,21 @@ const REFERENCES_MAX: usize = 16;
 /// Items made for an array at most.
 const ITEMS_MAX: u64 = 10;
 
+/// Values made for one parameter or body at most: schemas within schemas multiply.
+const VALUES_MAX: usize = 2_000;
+
 /// Finds and makes values within one document.
 pub(super) struct Examples<'d> {
     document: &'d Value,
     /// References that are being followed, outermost first.
     open: RefCell<Vec<String>>,
+    /// Values that may still be made.
+    left: Cell<usize>,
 }
 
 impl<'d> Examples<'d> {
     pub(super) fn new(document: &'d Value) -> Self {
-        Self { document, open: RefCell::default() }
+        Self { document, open: RefCell::default(), left: Cell::new(VALUES_MAX) }
     }
 
     pub(super) fn document(&self) -> &'d Value {
@@ -58,10 +63,13 @@ impl<'d> Examples<'d> {
         if let Some(told) = holder.get("example").or(first) {
             return Some(literal_json(told));
         }
+        self.left.set(VALUES_MAX);
         holder.get("schema").map(|schema| self.by_schema(schema, 0))
     }
 
     fn by_schema(&self, schema: &Value, depth: usize) -> Value {
+        let Some(left) = self.left.get().checked_sub(1) else { return Value::Null };
+        self.left.set(left);
         let reference = schema.get("$ref").and_then(Value::as_str).unwrap_or_default();
         if self.open.borrow().iter().any(|open| open == reference) {
             // It refers to itself: once is enough.
@@ -102,8 +110,12 @@ impl<'d> Examples<'d> {
             "array" => {
                 let least = schema.get("minItems").and_then(Value::as_u64).unwrap_or(1);
                 let item = schema.get("items").map(|items| self.by_schema(items, depth + 1));
-                let count = least.clamp(1, ITEMS_MAX) as usize;
-                Value::Array(vec![item.unwrap_or(Value::Null); count])
+                let item = item.unwrap_or(Value::Null);
+                // Copies count as well: arrays within arrays multiply.
+                let size = size(&item);
+                let count = (least.clamp(1, ITEMS_MAX) as usize).min(1 + self.left.get() / size);
+                self.left.set(self.left.get().saturating_sub((count - 1) * size));
+                Value::Array(vec![item; count])
             }
             "integer" => Value::from(least(schema).unwrap_or(1.0).ceil() as i64),
             "number" => Value::from(least(schema).unwrap_or(1.5)),
@@ -144,6 +156,15 @@ impl<'d> Examples<'d> {
             fields.extend(more);
         }
         Value::Object(fields)
+    }
+}
+
+/// The values within a value, itself among them.
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(fields) => fields.values().map(size).sum(),
+        _ => 0,
     }
 }
 
