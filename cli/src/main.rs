@@ -21,6 +21,7 @@ mod progress;
 mod protocol;
 mod push;
 mod reach;
+mod text;
 mod transport;
 mod tui;
 mod web;

@@ -10,7 +10,7 @@ use ebbtide_loadgen::scenario::protocol::{Connections, HttpVersion, IN_FLIGHT_MA
 /// What is spoken, and by how many at a time.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Speech {
-    /// Speak HTTP/2: over http:// at once, over https:// where the server agrees
+    /// Speak HTTP/2: over http:// at once, over https:// the server has to agree
     #[arg(long, help_heading = "Protocol")]
     http2: bool,
     /// Requests in flight on each connection: pipelined over HTTP/1.1, streams over HTTP/2

@@ -13,7 +13,6 @@ use ebbtide_loadgen::import::har::{self, HarWish};
 use ebbtide_loadgen::import::openapi::{self, ApiWish};
 use ebbtide_loadgen::import::{ImportError, Imported};
 use ebbtide_rounds::exit;
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,13 +144,7 @@ fn at(file: &str, error: &ImportError) -> Failure {
 }
 
 fn text_of(file: &str) -> Result<String, Failure> {
-    let read = if file == "-" {
-        let mut text = String::new();
-        std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(file)
-    };
-    read.map_err(|error| Failure::usage(format!("`{file}`: {error}: check the path")))
+    crate::text::of(file).map_err(|why| Failure::usage(format!("`{file}`: {why}")))
 }
 
 fn fetched(url: &str) -> Result<String, Failure> {

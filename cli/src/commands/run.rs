@@ -127,13 +127,10 @@ pub(crate) fn read_scenario(
     path: &Path,
     environment: &Environment,
 ) -> Result<(Scenario, String), Failure> {
-    let (name, text) = if path == Path::new("-") {
-        ("stdin".to_owned(), std::io::read_to_string(std::io::stdin().lock()))
-    } else {
-        (path.display().to_string(), std::fs::read_to_string(path))
-    };
-    let text = text
-        .map_err(|error| Failure::usage(format!("scenario `{name}`: {error}: check the path")))?;
+    let given = path.display().to_string();
+    let name = if given == "-" { "stdin".to_owned() } else { given.clone() };
+    let text = crate::text::of(&given)
+        .map_err(|why| Failure::usage(format!("scenario `{name}`: {why}")))?;
     let mut scenario = Scenario::parse(&text, &name)
         .map_err(|faults| Failure::usage(picture::of(&faults, &text)))?;
     ebbtide_loadgen::files::read(&mut scenario)?;
