@@ -23,7 +23,9 @@ pub fn render(state: &State) -> String {
         None => "test".to_owned(),
     };
     let _ = writeln!(out, "Running {test} @ {}", clean(&started.base));
-    let connections = state.intervals.iter().map(|at| at.value.vus).max().unwrap_or(0);
+    // The only interval of a short run is told when all users have left.
+    let most = state.metrics.get("vus_max").and_then(|vus| vus.value("max")).unwrap_or(0.0) as u64;
+    let connections = state.intervals.iter().map(|at| at.value.vus).fold(most, u64::max);
     let _ = writeln!(out, "{} connections\n", figures::count(connections));
     let trend =
         ["http_req_duration", "ws_msg_rtt"].iter().find_map(|name| state.metrics.get(*name));
