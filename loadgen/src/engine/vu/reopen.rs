@@ -105,15 +105,17 @@ impl Vu {
     pub(super) async fn reopen(&mut self, place: usize, until: u64) -> Result<(), Failure> {
         self.known = None;
         while self.sockets[place].is_none() {
-            let found = self.outages.iter().position(|outage| outage.place == place);
-            let Some(index) = found else { return Err(Failure::NotOpen) };
-            let due = self.outages[index].due;
+            if !self.is_out(place) {
+                return Err(Failure::NotOpen);
+            }
             self.watch.clear();
-            self.doze(due.min(until)).await?;
-            if due >= until {
+            // Other lost sockets come back meanwhile, each at its own time.
+            self.doze(self.next_attempt().min(until)).await?;
+            let now = self.local.now();
+            if now >= until {
                 return Err(Failure::TimedOut);
             }
-            if self.local.now() >= due {
+            if let Some(index) = self.outages.iter().position(|outage| outage.due <= now) {
                 Box::pin(self.attempt(index)).await?;
             }
         }
