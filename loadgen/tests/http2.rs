@@ -186,6 +186,24 @@ async fn a_farewell_in_order_loses_nothing() {
     assert!(peer.connections() >= 10, "{}", peer.connections());
 }
 
+/// What a server had taken when it said farewell and went may have been served: it is lost, and is
+/// not asked again.
+#[tokio::test]
+async fn what_a_farewell_had_taken_is_lost_when_the_server_goes() {
+    let peer = Peer::start(|connection| {
+        let mut frames = Frames::greet(connection, &[]);
+        if frames.next_request().is_some() {
+            let payload = [0x7FFF_FFFF_u32.to_be_bytes(), 0_u32.to_be_bytes()].concat();
+            frames.write(kind::GOAWAY, 0, 0, &payload);
+        }
+    });
+    let step = "{ post = \"/\", body = \"x\" }";
+    let totals = drive(plan(&peer.base, STREAMS, &flow(&each(1, 1), step)), 1).await;
+    assert_eq!(totals.so_far().errors.values().sum::<u64>(), 1);
+    assert!(!totals.so_far().errors.keys().any(|error| error.contains("goaway")));
+    assert_eq!(peer.connections(), 1);
+}
+
 /// Ten requests at once on one connection; what the peer does to them, and what is counted.
 #[tokio::test]
 async fn peers_that_break_the_rules_are_told_apart() {

@@ -403,15 +403,15 @@ impl State {
 
     /// The connection is over: what is in flight lands with the reason.
     fn end(&mut self, failure: Failure, lane: &Lane) {
-        let reason = match &self.protocol {
-            Protocol::Ordered(_) => failure,
-            Protocol::Streams(session) => session.reason(failure),
+        let (reason, loss) = match &self.protocol {
+            Protocol::Ordered(_) => (failure, failure),
+            Protocol::Streams(session) => (session.reason(failure), session.loss(failure)),
         };
         // The farewell, if there is room for it: nobody waits for more.
         let _ = self.write();
         self.wire = None;
         self.stage = Stage::Over(reason);
-        self.flights.land_all(reason);
+        self.flights.land_all(loss);
         self.openers.drain(..).for_each(|task| lane.reactor.rouse(task));
         self.flights.landed().for_each(|task| lane.reactor.rouse(task));
     }

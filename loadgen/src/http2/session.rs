@@ -146,6 +146,15 @@ impl Session {
         }
     }
 
+    /// Why requests are lost that the peer had taken. A farewell in order takes back only what
+    /// lies behind its last stream: these may have been served, and are not asked again.
+    pub(crate) fn loss(&self, failure: Failure) -> Failure {
+        match self.reason(failure) {
+            Failure::GoAway(code::NO_ERROR) => failure,
+            reason => reason,
+        }
+    }
+
     /// Sends a request, or keeps it until the peer allows another stream.
     #[inline]
     pub(crate) fn submit(&mut self, key: Key, block: &[u8], body: &[u8]) {
