@@ -358,13 +358,15 @@ impl Chat {
 
     /// Does all that can be done now, and takes in what happened.
     fn poll(&mut self, context: &mut Context<'_>, local: &Rc<Local>) {
-        self.session.poll(context);
-        while let Some(event) = self.session.client.next_event() {
-            self.take_in(event, local);
-        }
-        // Answers to events are on their way as well.
-        if self.session.act() {
+        loop {
             self.session.poll(context);
+            while let Some(event) = self.session.client.next_event() {
+                self.take_in(event, local);
+            }
+            // Answers to events are on their way as well, and may meet further events.
+            if !self.session.act() {
+                return;
+            }
         }
     }
 

@@ -103,11 +103,12 @@ impl Session {
             }
         }
         let deadline = self.client.next_deadline().map_or(u64::MAX, |at| at.as_nanos() as u64);
-        if deadline != self.wake {
+        // An earlier poll is asked for already; then comes the next look. To ask for each deadline
+        // would leave a moment behind for every answer that is waited for.
+        let is_past = self.wake <= self.local.latest();
+        if deadline != u64::MAX && (deadline < self.wake || is_past) {
             self.wake = deadline;
-            if deadline != u64::MAX {
-                self.local.reactor.poll_at(deadline);
-            }
+            self.local.reactor.poll_at(deadline);
         }
     }
 
