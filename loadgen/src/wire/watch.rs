@@ -52,6 +52,11 @@ impl Watch {
         self.limit.set(limit);
     }
 
+    /// When this wait and later ones end, whatever their deadlines.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit.get()
+    }
+
     /// Ends this wait and later ones.
     pub(super) fn cut(&self) {
         if !self.cut.replace(true) {

@@ -67,6 +67,11 @@ impl Vu {
             let client = self.local.client(self.flow);
             self.mates.push(Mate { client, watch: self.local.watch(self.flow) });
         }
+        // What cuts the user, the end of a turn, cuts its other connections too.
+        for mate in self.mates.iter().filter(|_| !self.watch.is_cut()) {
+            mate.watch.mend();
+            mate.watch.set_limit(self.watch.limit());
+        }
         let local = Rc::clone(&self.local);
         let batch = Batch {
             local: &local,
