@@ -87,6 +87,10 @@ impl Wire {
             wire.dig(forward, watch).await?;
         }
         if let Some(tls) = &lane.tls {
+            // What a proxy says behind its reply would be taken for the target's.
+            if !wire.bytes().is_empty() {
+                return Err(Failure::Protocol);
+            }
             let begin = lane.now();
             wire.session = Some(Box::new(tls.session(dial.protocols)?));
             wire.shake_hands(watch).await?;
@@ -238,6 +242,27 @@ impl Wire {
         poll_fn(|context| match self.poll_fill() {
             Poll::Pending => watch.poll_end(context).map(Err),
             ready => ready,
+        })
+        .await
+    }
+
+    /// The same for a wait of many in a row: others have their turn in between, and its time ends
+    /// however much there is to read.
+    pub(crate) async fn fill_in_turn(
+        &mut self,
+        (lane, watch): (&Lane, &Watch),
+    ) -> Result<usize, Failure> {
+        poll_fn(|context| {
+            if lane.reactor.is_winded() {
+                return watch.poll_end(context).map(Err);
+            }
+            match self.poll_fill() {
+                Poll::Pending => watch.poll_end(context).map(Err),
+                Poll::Ready(result) => {
+                    lane.reactor.tire(result.unwrap_or(0));
+                    Poll::Ready(result)
+                }
+            }
         })
         .await
     }

@@ -250,6 +250,38 @@ async fn lost_connections_come_back_at_the_times_of_their_policy() {
     assert!(value(&so_far, "ws_reconnects", "count") > 3.0, "{so_far:?}");
 }
 
+#[tokio::test]
+async fn a_lost_socket_does_not_wait_for_another_that_comes_back_later() {
+    let script = |number: usize, stream: &mut TcpStream| {
+        let lost = frame(0x88, b"\x03\xf4");
+        stream.write_all(&if number < 2 { lost } else { frame(0x81, b"back") }).unwrap();
+        read_out(stream);
+    };
+    let server = Scripted::start("", Arc::new(script));
+    let steps = "{ connect = \"/slow\", as = \"slow\", reconnect = { delay = \"600ms\" } }, \
+                 { connect = \"/quick\", as = \"quick\", reconnect = { delay = \"10ms\" } }, \
+                 { await = { contains = \"back\", within = \"20s\" }, on = \"slow\" }";
+    let (so_far, _) = drive(plan(&server.base, &once(steps)), 1).await;
+    assert!(so_far.errors.is_empty(), "{:?}", so_far.errors);
+    let heads = server.heads.lock().unwrap();
+    let paths: Vec<&str> = heads.iter().filter_map(|head| head.split(' ').nth(1)).collect();
+    assert_eq!(paths, ["/slow", "/quick", "/quick", "/slow"]);
+}
+
+/// A turn of a user ends on time, although there is always more to read.
+#[tokio::test]
+async fn a_server_that_sends_without_end_does_not_keep_the_thread() {
+    let flood = |_: usize, stream: &mut TcpStream| {
+        let many = frame(0x81, b"x").repeat(100_000);
+        while stream.write_all(&many).is_ok() {}
+    };
+    let server = Scripted::start("", Arc::new(flood));
+    let steps = "{ connect = \"/ws\" }, { listen = \"200ms\" }, { think = \"100ms\" }";
+    let (so_far, _) = drive(plan(&server.base, &once(steps)), 1).await;
+    assert_eq!(value(&so_far, "iterations", "count"), 1.0, "{so_far:?}");
+    assert!(value(&so_far, "ws_msgs_received", "count") > 0.0, "{so_far:?}");
+}
+
 /// A server whose connections all get what one of them sends; some of it twice, some not at all.
 fn relay(copies: Arc<dyn Fn(usize, usize) -> usize + Send + Sync>) -> Scripted {
     let all: Arc<Mutex<Vec<(usize, TcpStream)>>> = Arc::default();

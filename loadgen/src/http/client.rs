@@ -313,7 +313,7 @@ async fn exchange(
     let Some(head) = parse_head(wire.bytes(), wanted.head)? else {
         // More than one read: from now on the first byte has a time of its own.
         reply.first = Some(lane.now());
-        let head = rest_of_head(wire, &mut reply, wanted, watch).await?;
+        let head = rest_of_head(wire, &mut reply, wanted, (lane, watch)).await?;
         return rest_of_reply(wire, kept, (head, reply), wanted, (lane, watch)).await;
     };
     let whole = match head.body {
@@ -348,7 +348,7 @@ async fn rest_of_head(
     wire: &mut Wire,
     reply: &mut Reply,
     wanted: Wanted,
-    watch: &Watch,
+    lane: (&Lane, &Watch),
 ) -> Result<Head, Failure> {
     loop {
         let seen = wire.bytes().len();
@@ -356,7 +356,7 @@ async fn rest_of_head(
             return Err(Failure::TooLarge);
         }
         wire.reserve(0)?;
-        reply.bytes += wire.fill(watch).await? as u64;
+        reply.bytes += wire.fill_in_turn(lane).await? as u64;
         if memchr::memchr(b'\n', &wire.bytes()[seen..]).is_some()
             && let Some(head) = parse_head(wire.bytes(), wanted.head)?
         {
@@ -386,7 +386,7 @@ async fn rest_of_reply(
         wire.consume(head.length);
         head = match parse_head(wire.bytes(), wanted.head)? {
             Some(next) => next,
-            None => rest_of_head(wire, &mut reply, wanted, watch).await?,
+            None => rest_of_head(wire, &mut reply, wanted, (lane, watch)).await?,
         };
     }
     if wanted.keeps(&head) {
@@ -421,7 +421,7 @@ async fn rest_of_reply(
         if left == 0 || chunks.is_done() {
             break;
         }
-        match wire.fill(watch).await {
+        match wire.fill_in_turn((lane, watch)).await {
             Ok(read) => reply.bytes += read as u64,
             Err(Failure::Closed) if head.body == BodyLength::UntilClose => break,
             Err(failure) => return Err(failure),

@@ -280,9 +280,13 @@ impl Socket {
         if !self.out.is_empty() {
             self.flush_some();
         }
+        if lane.reactor.is_winded() {
+            return Poll::Pending;
+        }
         let mut shared = lane.shared_buffer();
         match self.wire.poll_read(&mut shared) {
             Poll::Ready(Ok(read)) => {
+                lane.reactor.tire(read);
                 self.inbox.feed(&shared[..read]);
                 if self.tap.is_some() {
                     // What this read has brought has come now.

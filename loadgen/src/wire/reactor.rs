@@ -31,6 +31,9 @@ const EVENTS: usize = 256;
 /// What a task may do in one go without waiting, before the others get their turn.
 const BREATHS: u32 = 32;
 
+/// Bytes that cost as much as a breath.
+const BYTES_A_BREATH: usize = 8 * 1024;
+
 /// Key of the timer; sources have their place as key.
 const TIMER: u64 = u64::MAX;
 
@@ -341,6 +344,25 @@ impl Reactor {
         })
         .await;
         true
+    }
+
+    /// Counts a read of so many bytes among what the current task does without waiting.
+    #[inline]
+    pub(crate) fn tire(&self, bytes: usize) {
+        let more = 1 + (bytes / BYTES_A_BREATH) as u32;
+        self.breaths.set(self.breaths.get().saturating_add(more).min(BREATHS));
+    }
+
+    /// Whether the current task has gone on for so long that the others are to have their turn.
+    /// It is polled again after them. Whoever reads asks before: a peer that sends faster than it
+    /// is read would keep the thread for ever.
+    #[inline]
+    pub(crate) fn is_winded(&self) -> bool {
+        if self.breaths.get() == BREATHS {
+            self.breaths.set(BREATHS + 1);
+            self.rouse(self.current.get());
+        }
+        self.breaths.get() > BREATHS
     }
 
     /// Lets all others have their turn. A user that gives way between two iterations lets the
