@@ -26,7 +26,9 @@ usage: cargo xtask COMMAND
   bench load   `ebb load` beside wrk, oha, autocannon, hey and ab; writes docs/benchmarks.md
                [--pairs 9] [--seconds 4] [--seed 1] [--only PEER]
   bench h2     `ebb load --http2` beside h2load and oha; the same settings
-  bench ws     WebSocket echoes beside npm's ws and tsung; --pairs, --seconds, --seed";
+  bench ws     WebSocket echoes beside npm's ws and tsung; --pairs, --seconds, --seed
+  bench socketio
+               acknowledged events beside npm's socket.io-client; the same settings";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["bench", "load", settings @ ..] => bench::load(settings),
         ["bench", "h2", settings @ ..] => bench::h2::h2(settings),
         ["bench", "ws", settings @ ..] => bench::ws::ws(settings),
+        ["bench", "socketio", settings @ ..] => bench::socketio::socketio(settings),
         ["target", "h2"] => bench::target::serve::<bench::h2::target::State>(),
         ["target"] => bench::target::serve::<bench::target::EmptyLine>(),
         ["target", "ws"] => bench::target::serve::<bench::ws::target::Session>(),

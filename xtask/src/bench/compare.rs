@@ -9,6 +9,7 @@ use super::peers::{self, CONNECTIONS, Load, Peer};
 use super::{Scratch, Settings};
 use crate::{paths, process};
 use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -116,6 +117,12 @@ impl Target {
     /// Starts it on its core and waits for the line that says where it listens.
     pub(super) fn start(words: &[&str]) -> Result<Target> {
         let program = paths::build_folder().join("release").join("xtask");
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        Target::start_program(program.as_os_str(), &words)
+    }
+
+    /// The same with a program that behaves like it; one that says but a port is on 127.0.0.1.
+    pub(super) fn start_program(program: &OsStr, words: &[&OsStr]) -> Result<Target> {
         let mut command = Command::new("taskset");
         command.arg("-c").arg(TARGET_CORE.to_string()).arg(program).args(words);
         let mut child = command
@@ -130,7 +137,8 @@ impl Target {
         let Some(address) = line.trim().strip_prefix("listening on ") else {
             bail!("the target said `{}`", line.trim());
         };
-        let url = format!("http://{address}/");
+        let host = if address.contains(':') { "" } else { "127.0.0.1:" };
+        let url = format!("http://{host}{address}/");
         Ok(Target { child, asks, tells, url })
     }
 
