@@ -135,7 +135,10 @@ impl Session {
 
     /// Whether new requests may be sent: the peer has not said farewell, and numbers are left.
     pub(crate) fn is_open(&self) -> bool {
-        self.farewell.is_none() && self.next <= frame::STREAM_MAX - self.waiting.len() as u32 * 2
+        // A peer that takes nothing any more is not asked for more on this connection.
+        self.farewell.is_none()
+            && self.out.len() <= OUT_MAX
+            && self.next <= frame::STREAM_MAX - self.waiting.len() as u32 * 2
     }
 
     /// Why the connection has ended, now that it has.

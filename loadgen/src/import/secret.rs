@@ -80,7 +80,19 @@ impl Secrets {
                     self.field(&part.name.clone(), &mut part.text);
                 }
             }
-            Some(Body::Text(..) | Body::File(..)) | None => {}
+            // What is sent as plain text may be JSON all the same: `curl -d '{...}'`.
+            Some(Body::Text(text, _)) => self.text(text),
+            Some(Body::File(..)) | None => {}
+        }
+    }
+
+    /// Text is left as it stands unless it is JSON with a secret in it.
+    fn text(&mut self, text: &mut String) {
+        let Ok(written) = serde_json::from_str::<Value>(text) else { return };
+        let mut hidden = written.clone();
+        self.json(&mut hidden);
+        if hidden != written {
+            *text = hidden.to_string();
         }
     }
 

@@ -51,6 +51,9 @@ struct Kept {
     text: bool,
 }
 
+/// Bytes of a handshake's reply: as many as of any other reply's head.
+const HEAD_MAX: usize = 256 * 1024;
+
 /// An open WebSocket.
 pub(crate) struct Socket {
     wire: Wire,
@@ -100,6 +103,9 @@ impl Socket {
             wire.fill(watch).await?;
             if let Some(parsed) = reply::parse_head(wire.bytes(), false)? {
                 break parsed;
+            }
+            if wire.bytes().len() > HEAD_MAX {
+                return Err(Failure::TooLarge);
             }
             wire.reserve(0)?;
         };

@@ -350,3 +350,14 @@ fn passwords_by_their_short_names_are_secrets_too() {
     let text = curl::import(line).expect("a curl line").to_toml("a test");
     assert!(!text.contains("hush"), "{text}");
 }
+
+#[test]
+fn secrets_in_text_that_is_json_stay_out_as_well() {
+    let line = r#"curl http://a.test/login -d '{"user":"ann","password":"hunter2"}'"#;
+    let imported = curl::import(line).expect("a curl line");
+    let text = format!("{:?}", requests(&imported)[0].body);
+    assert!(text.contains("${env.PASSWORD}") && !text.contains("hunter2"), "{text}");
+    let plain = curl::import("curl http://a.test/ -d '{\"b\": 1,  \"a\":2}'").expect("a curl line");
+    let text = format!("{:?}", requests(&plain)[0].body);
+    assert!(text.contains("1,  "), "text without a secret stays as it is: {text}");
+}

@@ -123,7 +123,8 @@ fn section(settings: &Settings, rows: &[String]) -> Result<String> {
          generator on another, over WebSocket from the start, {} s a run. Each connection emits \
          `[\"echo\",{ARGUMENT}]` and waits for its acknowledgement before the next. {} pairs for \
          each line after one that is thrown away, the order within a pair drawn by a coin (seed \
-         {}). CPU is user and system time of the generator's process, all threads, its start included, \
+         {}). CPU is user and system time of the generator's process, all threads, its start \
+         included, \
          for each event that the server acknowledged; the rate is the server's count, too. Ratios \
          are ebb / peer within a pair: their median, its 95 % interval (sign test; below six pairs \
          the extremes), and the goal.\n\n\
