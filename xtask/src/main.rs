@@ -1,5 +1,5 @@
 //! The project's own commands, in Rust, so that nothing but cargo has to be there:
-//! `cargo xtask setup | test | ci | tidy | bless | bench load`.
+//! `cargo xtask setup | test | ci | tidy | bless | bench`.
 //!
 //! Comes in: arguments. Goes out: words on the terminal and an exit code, 0 when all is well.
 //! Each command has a file or a folder of its own; this one only tells them apart.
