@@ -115,7 +115,9 @@ async fn a_freeze_is_seen_as_the_schedule_predicts() {
     let metrics = totals.so_far().metrics;
     let told = |metric: &str, key: &str| metrics[metric].value(key).unwrap() / 1e3;
     let uncorrected = told("http_req_duration", "med");
-    assert_eq!(told("http_req_latency", "count") * 1e3, RATE * SECONDS);
+    // A busy machine may leave the last one or two of the schedule beyond its end.
+    let count = told("http_req_latency", "count") * 1e3;
+    assert!((RATE * SECONDS * 0.99..=RATE * SECONDS).contains(&count), "{count}");
     let expected = predicted((begin, end), uncorrected);
     // The n-th of 600 is the quantile of n / 600, as the histogram has it.
     let at = |share: f64| expected[(expected.len() as f64 * share).ceil() as usize - 1];
