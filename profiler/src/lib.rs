@@ -27,8 +27,10 @@ pub mod trend;
 pub mod growth;
 pub mod tally;
 
+pub mod power;
 pub mod rules;
 
+mod evidence;
 mod ladder;
 pub mod verdict;
 

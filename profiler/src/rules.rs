@@ -50,7 +50,7 @@ impl Rules {
             .unwrap_or(none)
     }
 
-    fn limit_of(&self, name: &str) -> Limit {
+    pub(crate) fn limit_of(&self, name: &str) -> Limit {
         let others = self.limits.get(OTHERS).copied().unwrap_or(LIMIT_BYTES);
         let connects = name.starts_with("connect ") || name.starts_with("sio_connect ");
         let said =

@@ -8,17 +8,15 @@
 use crate::frame::same_file;
 use crate::growth::{self, Growth, Operations};
 use crate::ladder::{CONFIDENCE, Candidate, Court};
+use crate::power::{errors_needed, samples_needed};
 use crate::rules::{ALPHA_SPENT, look};
 pub use crate::rules::{LOOKS, Rules};
 use crate::series::Series;
 use crate::tally::{self, SHARE_MIN, Tally};
-use crate::trend::{Slope, quantile};
+use crate::trend::Slope;
 use ebbtide_record::event::RoundKind;
 use ebbtide_record::verdict::{RoundPoint, SITES_MAX, SiteVerdict};
-use ebbtide_record::{Estimate, Kind, MemoryVerdict, Verdict};
-
-/// Chance with which growth of the detectable size is seen.
-const POWER: f64 = 0.95;
+use ebbtide_record::{Estimate, Evidence, Kind, MemoryVerdict, Verdict};
 
 /// Judges a series.
 #[must_use]
@@ -175,6 +173,7 @@ impl Court<'_> {
             container_bytes: candidate.columns.containers.last().copied().unwrap_or(0.0) as u64,
             p_value: candidate.p_adjusted,
             reasons,
+            evidence: self.evidence(candidate),
             series,
             stack: track.map(|t| t.stack.clone()).unwrap_or_default(),
         };
@@ -214,6 +213,10 @@ impl Court<'_> {
             live_objects: tally.live,
             p_value: slope.p_value(),
             reasons,
+            evidence: Evidence {
+                census: Some(self.census(tally, tally.growth.with)),
+                ..self.circumstances(tally.growth.with)
+            },
             ..SiteVerdict::default()
         };
         (site, undecided)
@@ -260,10 +263,9 @@ impl Court<'_> {
     /// a site of its own by the samples it takes, and at any site called steady by its error.
     fn detectable(&self, with: usize, candidates: &[Candidate<'_>]) -> f64 {
         let sites = candidates.len().max(1) as f64;
-        let sigma =
-            quantile(1.0 - self.alpha / sites, f64::INFINITY) + quantile(POWER, f64::INFINITY);
-        let samples = sigma * sigma;
-        let alone = samples * self.series.interval_bytes() / self.operations[with].total().max(1.0);
+        let sigma = errors_needed(self.alpha, sites);
+        let alone = samples_needed(self.alpha, sites) * self.series.interval_bytes()
+            / self.operations[with].total().max(1.0);
         // What surely grows is reported; its error against other operations says nothing of them.
         candidates
             .iter()

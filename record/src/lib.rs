@@ -6,6 +6,7 @@
 //! left to others. The written forms are described in `docs/formats.md`.
 
 pub mod census;
+pub mod evidence;
 pub mod kind;
 pub mod metric;
 pub mod round;
@@ -20,6 +21,7 @@ pub mod summary;
 
 pub use census::{Census, CensusCount, CensusSite};
 pub use event::{Body, Event, Phase, RoundKind};
+pub use evidence::Evidence;
 pub use kind::Kind;
 pub use metric::{Metric, MetricType, Metrics, Values};
 pub use snapshot::Sidecar;

@@ -2,6 +2,8 @@
 //! In: nothing. Out: the form that verdict events, summaries and screens share.
 //! Reaching a verdict is left to the profiler.
 
+pub use crate::evidence::Estimate;
+use crate::evidence::Evidence;
 use crate::kind::Kind;
 use crate::round::RoundKind;
 use serde::{Deserialize, Serialize};
@@ -48,23 +50,6 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.key())
     }
-}
-
-/// A value with its interval.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default)]
-pub struct Estimate {
-    /// Best guess.
-    pub value: f64,
-    /// Lower end of the interval.
-    pub low: f64,
-    /// Upper end of the interval.
-    pub high: f64,
-    /// Confidence of the interval, from 0 to 1.
-    pub confidence: f64,
-    /// The operation it is counted per; empty where there is none.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub operation: String,
 }
 
 /// What was found in memory. Part of the summary, and of the `verdict` event.
@@ -169,6 +154,9 @@ pub struct SiteVerdict {
     pub p_value: f64,
     /// The evidence in words.
     pub reasons: Vec<String>,
+    /// The evidence in numbers.
+    #[serde(skip_serializing_if = "Evidence::is_empty")]
+    pub evidence: Evidence,
     /// Live bytes at each snapshot of the series.
     pub series: Vec<f64>,
     /// The largest stack of the site, the allocating end first.

@@ -424,6 +424,7 @@ fn site(place: usize, leaks: bool) -> SiteVerdict {
         },
         series: (1..=10).map(|round| site_bytes(place, leaks, f64::from(round)).round()).collect(),
         stack: stack(function, file, line),
+        ..SiteVerdict::default()
     }
 }
 
