@@ -52,7 +52,7 @@ fn print_sites(folded: &Folded) {
         println!(
             "{:12.0} {:10.1} {:10} {} {} {}:{} ({} stacks)",
             total.live_bytes,
-            total.live_objects,
+            total.live_objects.unwrap_or(f64::NAN),
             site.kind.key(),
             if site.own { "own" } else { "   " },
             site.function,

@@ -6,6 +6,7 @@
 //! the variance of the growth. Few samples get Poisson's exact limits instead of the normal ones.
 
 use crate::profile::Cell;
+use crate::series::UNCOUNTED_BYTES;
 use crate::site::{Folded, FoldedCell, FoldedSite};
 use ebbtide_record::Kind;
 use ebbtide_record::verdict::{Estimate, FrameLine};
@@ -56,8 +57,8 @@ pub struct DiffRow {
     pub after: Cell,
     /// Growth, bytes.
     pub bytes: Estimate,
-    /// Growth, objects.
-    pub objects: Estimate,
+    /// Growth, objects; `None` where a snapshot does not count them.
+    pub objects: Option<Estimate>,
     /// The largest stack, the allocating end first.
     pub stack: Vec<FrameLine>,
 }
@@ -120,7 +121,7 @@ fn row(pair: (Option<&FoldedSite>, Option<&FoldedSite>), change: &Change) -> Opt
         before: pair.0.map(FoldedSite::total).unwrap_or_default(),
         after: pair.1.map(FoldedSite::total).unwrap_or_default(),
         bytes: change.bytes.estimate(change.came, change.went),
-        objects: change.objects.estimate(change.came, change.went),
+        objects: (!change.uncounted).then(|| change.objects.estimate(change.came, change.went)),
         stack: shown.stack.clone(),
     })
 }
@@ -144,6 +145,8 @@ struct Change {
     came: f64,
     /// Samples that went.
     went: f64,
+    /// Some snapshot does not count objects.
+    uncounted: bool,
 }
 
 impl Change {
@@ -167,13 +170,15 @@ impl Change {
 
     fn of_cell(old: Option<&Cell>, new: Option<&Cell>, intervals: (f64, f64)) -> Self {
         let size = new.and_then(Cell::object_bytes).or_else(|| old.and_then(Cell::object_bytes));
-        let size = size.unwrap_or_default();
+        let uncounted = [old, new].iter().flatten().any(|cell| cell.live_objects.is_none());
+        let size = size.unwrap_or(if uncounted { UNCOUNTED_BYTES } else { 0.0 });
         let interval = intervals.0.max(intervals.1);
         let missed = missed(size, interval);
         let samples = |cell: Option<&Cell>, interval: f64| {
             let Some(cell) = cell else { return (0.0, Some(0.0)) };
             let derived = |objects: f64| objects * (1.0 - self::missed(size, interval));
-            let live = cell.live_samples.unwrap_or_else(|| derived(cell.live_objects));
+            let objects = cell.live_objects.unwrap_or(cell.live_bytes / size);
+            let live = cell.live_samples.unwrap_or_else(|| derived(objects));
             (live, cell.alloc_samples.or_else(|| cell.alloc_objects.map(derived)))
         };
         let (live_before, ever_before) = samples(old, intervals.0);
@@ -187,9 +192,10 @@ impl Change {
         };
         Self {
             bytes: growth(column(|cell| cell.live_bytes), size),
-            objects: growth(column(|cell| cell.live_objects), 1.0),
+            objects: growth(column(|cell| cell.live_objects.unwrap_or(0.0)), 1.0),
             came,
             went,
+            uncounted,
         }
     }
 
@@ -202,6 +208,7 @@ impl Change {
         }
         self.came += other.came;
         self.went += other.went;
+        self.uncounted |= other.uncounted;
     }
 }
 

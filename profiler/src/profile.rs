@@ -13,7 +13,7 @@ pub struct Cell {
     /// Bytes allocated and not freed.
     pub live_bytes: f64,
     /// Objects allocated and not freed.
-    pub live_objects: f64,
+    pub live_objects: Option<f64>,
     /// Bytes ever allocated since the profiler was switched on.
     pub alloc_bytes: Option<f64>,
     /// Objects ever allocated since the profiler was switched on.
@@ -29,7 +29,7 @@ impl Cell {
     pub fn add(&mut self, other: &Self) {
         let sum = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
         self.live_bytes += other.live_bytes;
-        self.live_objects += other.live_objects;
+        self.live_objects = sum(self.live_objects, other.live_objects);
         self.alloc_bytes = sum(self.alloc_bytes, other.alloc_bytes);
         self.alloc_objects = sum(self.alloc_objects, other.alloc_objects);
         self.live_samples = sum(self.live_samples, other.live_samples);
@@ -49,15 +49,38 @@ impl Cell {
     #[must_use]
     pub fn object_bytes(&self) -> Option<f64> {
         let mean = |bytes: f64, objects: f64| (objects > 0.0).then(|| bytes / objects);
-        mean(self.live_bytes, self.live_objects)
+        self.live_objects
+            .and_then(|objects| mean(self.live_bytes, objects))
             .or_else(|| mean(self.alloc_bytes?, self.alloc_objects?))
             .filter(|size| size.is_finite() && *size > 0.0)
+    }
+}
+
+/// The form of file that a snapshot was read from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// jemalloc's own text.
+    HeapV2,
+    /// `profile.proto`, of whatever writer.
+    Pprof,
+}
+
+impl Form {
+    /// What it is called among people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HeapV2 => "heap_v2",
+            Self::Pprof => "pprof",
+        }
     }
 }
 
 /// A snapshot, parsed and normalised.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
+    /// The form it was read from; `None` for one that was put together otherwise.
+    pub form: Option<Form>,
     /// Mean bytes between two samples; 1.0 means that each allocation is counted.
     pub interval_bytes: f64,
     /// One entry per stack (a reader may leave the same stack twice, with different sizes).
@@ -83,9 +106,9 @@ impl Profile {
         self.stacks.iter().map(|stack| stack.cell.live_bytes).sum()
     }
 
-    /// Live objects of all stacks.
+    /// Live objects of all stacks; `None` when any of them does not say.
     #[must_use]
-    pub fn live_objects(&self) -> f64 {
+    pub fn live_objects(&self) -> Option<f64> {
         self.stacks.iter().map(|stack| stack.cell.live_objects).sum()
     }
 }

@@ -115,6 +115,8 @@ pub struct SiteColumns {
     pub net_samples: f64,
     /// Samples that came and went in between, per net one.
     pub turnover: f64,
+    /// Some snapshot does not say how many objects there are: `objects` means nothing.
+    pub uncounted: bool,
 }
 
 impl Series {
@@ -204,11 +206,12 @@ impl Series {
             .collect()
     }
 
-    /// Live objects of a site at the last observation.
+    /// Live objects of a site at the last observation; `None` when it does not count them.
     #[must_use]
-    pub fn live_objects(&self, site: &SiteTrack) -> f64 {
+    pub fn live_objects(&self, site: &SiteTrack) -> Option<f64> {
         let last = self.points.len().saturating_sub(1);
-        site.stacks.values().map(|track| track.at(last).map_or(0.0, |c| c.live_objects)).sum()
+        let objects = |track: &Track| track.at(last).map_or(Some(0.0), |cell| cell.live_objects);
+        site.stacks.values().map(objects).sum()
     }
 
     /// The columns of a site from the baseline on.
@@ -231,7 +234,7 @@ impl Series {
         let (mut turned, mut present) = (0.0, 0.0);
         for track in site.stacks.values() {
             let cells: Vec<Cell> =
-                (first..first + count).map(|i| track.at(i).copied().unwrap_or_default()).collect();
+                (first..first + count).map(|i| track.at(i).copied().unwrap_or(NOTHING)).collect();
             if is_container(&cells) {
                 for (sum, cell) in columns.containers.iter_mut().zip(&cells) {
                     *sum += cell.live_bytes;
@@ -249,19 +252,25 @@ impl Series {
     /// Adds one stack to the columns of its site; returns its samples that came and went, and
     /// those that were there at the ends of the rounds.
     fn add_stack(&self, columns: &mut SiteColumns, cells: &[Cell]) -> (f64, f64) {
-        let Some(size) = cells.iter().rev().find_map(Cell::object_bytes) else {
+        let counted = cells.iter().all(|cell| cell.live_objects.is_some());
+        columns.uncounted |= !counted;
+        let known = cells.iter().rev().find_map(Cell::object_bytes);
+        let Some(size) = known.or((!counted).then_some(UNCOUNTED_BYTES)) else {
             return (0.0, 0.0);
         };
         for (index, cell) in cells.iter().enumerate() {
             columns.bytes.levels[index] += cell.live_bytes;
-            columns.objects.levels[index] += cell.live_objects;
+            columns.objects.levels[index] += cell.live_objects.unwrap_or(0.0);
         }
-        let missed = (-size / self.interval_bytes).exp();
+        let missed =
+            if self.interval_bytes <= 1.0 { 0.0 } else { (-size / self.interval_bytes).exp() };
         // Variance that one sample brings to the number of objects (DIAGNOSIS: q / (1 - q)^2).
         let of_objects = missed / (1.0 - missed).powi(2);
         let of_bytes = of_objects * size * size;
-        let samples =
-            |cell: &Cell| cell.live_samples.unwrap_or(cell.live_objects * (1.0 - missed)).max(0.0);
+        let samples = |cell: &Cell| {
+            let objects = cell.live_objects.unwrap_or(cell.live_bytes / size);
+            cell.live_samples.unwrap_or(objects * (1.0 - missed)).max(0.0)
+        };
         let (mut net, mut turned) = (0.0, 0.0);
         let rounds = cells.len().saturating_sub(1);
         for round in 0..rounds {
@@ -311,10 +320,24 @@ fn finish(columns: &mut SiteColumns, turned: f64, present: f64) {
     }
     columns.turnover = turned / columns.net_samples.abs().max(1.0);
     let objects = columns.objects.levels.last().copied().unwrap_or(0.0).max(1.0);
-    let size = columns.bytes.levels.last().copied().unwrap_or(0.0) / objects;
+    let bytes = columns.bytes.levels.last().copied().unwrap_or(0.0);
+    let size = if columns.uncounted { 0.0 } else { bytes / objects };
     columns.objects.noise.floor = LEVEL_FLOOR_OBJECTS.powi(2);
     columns.bytes.noise.floor = (LEVEL_FLOOR_OBJECTS * size).max(LEVEL_FLOOR_BYTES).powi(2);
 }
+
+/// A stack that a snapshot does not have: nothing of it is live.
+const NOTHING: Cell = Cell {
+    live_bytes: 0.0,
+    live_objects: Some(0.0),
+    alloc_bytes: None,
+    alloc_objects: None,
+    live_samples: None,
+    alloc_samples: None,
+};
+/// Size of an object, bytes, where nobody counted any: that of the smallest, for which a sample
+/// stands for most, so that the error is rather too large.
+pub(crate) const UNCOUNTED_BYTES: f64 = 1.0;
 
 /// Objects by which an idle process differs from one moment to the next without meaning.
 const LEVEL_FLOOR_OBJECTS: f64 = 1.0;
@@ -328,15 +351,21 @@ impl Track {
 }
 
 /// Few objects that are replaced by larger ones: the backing store of a vector, map or queue.
+/// Not to be told where objects are not counted.
 fn is_container(cells: &[Cell]) -> bool {
-    let most = cells.iter().map(|cell| cell.live_objects).fold(0.0, f64::max);
+    let Some(objects) = cells.iter().map(|cell| cell.live_objects).collect::<Option<Vec<f64>>>()
+    else {
+        return false;
+    };
+    let most = objects.iter().copied().fold(0.0, f64::max);
     if most <= CONTAINERS_MAX {
         return true;
     }
-    let seen: Vec<(f64, f64)> = cells
+    let seen: Vec<(f64, f64)> = objects
         .iter()
-        .filter(|cell| cell.live_objects >= 0.5)
-        .map(|cell| (cell.live_objects, cell.live_bytes / cell.live_objects))
+        .zip(cells)
+        .filter(|(objects, _)| **objects >= 0.5)
+        .map(|(objects, cell)| (*objects, cell.live_bytes / objects))
         .collect();
     let (Some(first), Some(last)) = (seen.first(), seen.last()) else { return false };
     most <= SHARDS_MAX && last.1 >= first.1 * SHARD_GROWTH && last.0 <= first.0 * SHARD_GROWTH

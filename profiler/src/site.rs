@@ -9,7 +9,7 @@ use crate::frame::{Frame, Symbols, enclosing_function, short_file};
 use crate::hash;
 use crate::kind::{Evidence, KindTable};
 use crate::own::{Ownership, Role};
-use crate::profile::{Cell, Profile, StackSample};
+use crate::profile::{Cell, Form, Profile, StackSample};
 use ebbtide_record::Kind;
 use ebbtide_record::verdict::FrameLine;
 use std::collections::HashMap;
@@ -33,12 +33,14 @@ pub struct SiteRules {
 /// A snapshot by site.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Folded {
+    /// The form of file it was read from, where it came from one.
+    pub form: Option<Form>,
     /// Mean bytes between two samples; 1.0 means that each allocation is counted.
     pub interval_bytes: f64,
     /// Live bytes of all sites.
     pub live_bytes: f64,
-    /// Live objects of all sites.
-    pub live_objects: f64,
+    /// Live objects of all sites, where the snapshot counts them.
+    pub live_objects: Option<f64>,
     /// Sites, the one with most live bytes first.
     pub sites: Vec<FoldedSite>,
     /// What stands against trust in it, in words: missing symbols and the like.
@@ -99,6 +101,7 @@ pub fn fold(profile: &Profile, symbols: &Symbols, rules: &SiteRules) -> Folded {
     sites.sort_by(|a, b| bytes[&b.id].total_cmp(&bytes[&a.id]).then_with(|| a.id.cmp(&b.id)));
     let notes = profile.notes.iter().chain(&symbols.notes).cloned().collect();
     Folded {
+        form: profile.form,
         interval_bytes: profile.interval_bytes,
         live_bytes: profile.live_bytes(),
         live_objects: profile.live_objects(),

@@ -79,7 +79,8 @@ fn candidates<'a>(court: &Court<'a>, tallies: &'a [Tally]) -> Vec<Candidate<'a>>
             continue;
         };
         // Objects are told beside growth; nobody asks for those of a site that does not grow.
-        let interesting = growth.slope.value > 0.0 && growth.slope.p_value() < 0.05;
+        let counted = !columns.uncounted;
+        let interesting = counted && growth.slope.value > 0.0 && growth.slope.p_value() < 0.05;
         let objects = interesting
             .then(|| growth::of(&columns.objects, &court.operations, &court.kinds))
             .flatten();
@@ -166,10 +167,12 @@ impl Court<'_> {
             kind_from: kind_from.to_owned(),
             verdict: word,
             growth_per_op: Estimate { value, low, high, confidence: CONFIDENCE, operation },
-            objects_per_op: objects.unwrap_or_default(),
+            objects_per_op: objects,
             growth_on_replay: self.on_replay(growth),
             live_bytes: series.last().copied().unwrap_or(0.0).max(0.0) as u64,
-            live_objects: track.map_or(0.0, |t| self.series.live_objects(t)).max(0.0) as u64,
+            live_objects: track
+                .and_then(|t| self.series.live_objects(t))
+                .map(|n| n.max(0.0) as u64),
             container_bytes: candidate.columns.containers.last().copied().unwrap_or(0.0) as u64,
             p_value: candidate.p_adjusted,
             reasons,
@@ -209,8 +212,8 @@ impl Court<'_> {
             kind_from: "census".to_owned(),
             verdict,
             growth_per_op: Estimate { operation: operation.clone(), ..Estimate::default() },
-            objects_per_op: estimate(slope, slope.interval(CONFIDENCE), operation),
-            live_objects: tally.live,
+            objects_per_op: Some(estimate(slope, slope.interval(CONFIDENCE), operation)),
+            live_objects: Some(tally.live),
             p_value: slope.p_value(),
             reasons,
             evidence: Evidence {

@@ -220,7 +220,7 @@ fn step(
     let objects = samples / share;
     let cell = Cell {
         live_bytes: objects * model.size,
-        live_objects: objects,
+        live_objects: Some(objects),
         alloc_bytes: None,
         alloc_objects: None,
         live_samples: Some(samples),
@@ -404,7 +404,7 @@ fn doubling(filled_until: u32) -> Verdict {
     for round in 0..18_u32 {
         let contents = u64::from((round + 1).min(filled_until)) * 20_000 * 64;
         let bytes = contents.next_power_of_two() as f64;
-        let cell = Cell { live_bytes: bytes, live_objects: 1.0, ..Cell::default() };
+        let cell = Cell { live_bytes: bytes, live_objects: Some(1.0), ..Cell::default() };
         let site = FoldedSite {
             id: "0".to_owned(),
             cells: vec![FoldedCell { stack: 0, cell }],

@@ -221,8 +221,9 @@ pub struct SnapshotTaken {
     pub operations: BTreeMap<String, u64>,
     /// Live bytes in it.
     pub live_bytes: u64,
-    /// Live objects in it.
-    pub live_objects: u64,
+    /// Live objects in it, where it counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live_objects: Option<u64>,
     /// Resident set, bytes.
     pub rss_bytes: Option<u64>,
     /// Live heap at the end of the load, before the drain, bytes.
@@ -259,8 +260,9 @@ pub struct SiteLive {
     pub kind: Kind,
     /// Live bytes.
     pub live_bytes: f64,
-    /// Live objects.
-    pub live_objects: f64,
+    /// Live objects, where the snapshot counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live_objects: Option<f64>,
 }
 
 /// Something that should have been observed was not.

@@ -138,15 +138,17 @@ pub struct SiteVerdict {
     pub verdict: Verdict,
     /// Live bytes per operation kept.
     pub growth_per_op: Estimate,
-    /// Live objects per operation kept.
-    pub objects_per_op: Estimate,
+    /// Live objects per operation kept; absent where the snapshots do not count objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects_per_op: Option<Estimate>,
     /// Growth per operation on replayed input alone; absent when there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub growth_on_replay: Option<Estimate>,
     /// Live bytes at the last snapshot.
     pub live_bytes: u64,
-    /// Live objects at the last snapshot.
-    pub live_objects: u64,
+    /// Live objects at the last snapshot, where it counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live_objects: Option<u64>,
     /// Bytes in backing stores of containers (few objects that grow by doubling), which are part
     /// of `live_bytes` and not of `growth_per_op`.
     pub container_bytes: u64,

@@ -449,7 +449,7 @@ impl Session<'_> {
             file: file.clone(),
             operations: self.operations.clone(),
             live_bytes: folded.live_bytes.max(0.0) as u64,
-            live_objects: folded.live_objects.max(0.0) as u64,
+            live_objects: folded.live_objects.map(|objects| objects.max(0.0) as u64),
             rss_bytes: rss,
             busy_bytes: observation.busy_bytes,
             settled_ms: observation.settled_ms,

@@ -123,7 +123,7 @@ impl Watched {
                 file: fetched.path.map(|path| path.display().to_string()).unwrap_or_default(),
                 operations: BTreeMap::from([(PER_SECOND.to_owned(), self.seconds)]),
                 live_bytes: folded.live_bytes.max(0.0) as u64,
-                live_objects: folded.live_objects.max(0.0) as u64,
+                live_objects: folded.live_objects.map(|objects| objects.max(0.0) as u64),
                 rss_bytes: rss,
                 sample_interval_bytes: folded.interval_bytes as u64,
                 census: sidecar.census.kinds.clone(),

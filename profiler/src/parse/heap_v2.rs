@@ -192,7 +192,7 @@ fn unbias(counts: &Counts, interval: f64, accumulates: bool) -> Cell {
     let (alloc_objects, alloc_bytes) = scaled(counts.alloc_objects, counts.alloc_bytes);
     Cell {
         live_bytes,
-        live_objects,
+        live_objects: Some(live_objects),
         alloc_bytes: accumulates.then_some(alloc_bytes),
         alloc_objects: accumulates.then_some(alloc_objects),
         live_samples: Some(counts.live_objects as f64),

@@ -8,7 +8,7 @@
 pub mod heap_v2;
 pub mod pprof;
 
-use crate::profile::Profile;
+use crate::profile::{Form, Profile};
 use std::io::Read;
 
 /// Bytes of a snapshot after decompression. Heap profiles of large services have some 20 MB; the
@@ -75,14 +75,15 @@ pub enum ParseError {
 
 /// A format by its name: how it is told, and how it is read.
 struct Format {
+    form: Form,
     recognises: fn(&[u8]) -> bool,
     read: fn(&[u8]) -> Result<Profile, ParseError>,
 }
 
 /// Asked in this order; the loosest test is last.
 const FORMATS: &[Format] = &[
-    Format { recognises: heap_v2::recognises, read: heap_v2::read },
-    Format { recognises: pprof::recognises, read: pprof::read },
+    Format { form: Form::HeapV2, recognises: heap_v2::recognises, read: heap_v2::read },
+    Format { form: Form::Pprof, recognises: pprof::recognises, read: pprof::read },
 ];
 
 /// Reads a snapshot in any known format, compressed or not.
@@ -104,7 +105,9 @@ pub fn read(bytes: &[u8]) -> Result<Profile, ParseError> {
         return Err(ParseError::TooLarge { what: "bytes of the snapshot", limit: RAW_MAX });
     }
     match FORMATS.iter().find(|format| (format.recognises)(raw)) {
-        Some(format) => (format.read)(raw),
+        Some(format) => {
+            (format.read)(raw).map(|profile| Profile { form: Some(format.form), ..profile })
+        }
         None => Err(ParseError::UnknownFormat(beginning(raw))),
     }
 }

@@ -419,7 +419,7 @@ impl Columns {
         let alloc_bytes = self.alloc_bytes.map(value).transpose()?;
         Ok(Cell {
             live_bytes,
-            live_objects: self.live_objects.map_or(Ok(0.0), value)?,
+            live_objects: self.live_objects.map(value).transpose()?,
             alloc_bytes,
             alloc_objects: self.alloc_objects.map(value).transpose()?,
             live_samples: label(self.live_samples, Some(live_bytes)),

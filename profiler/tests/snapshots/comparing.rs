@@ -24,7 +24,11 @@ fn folded(interval_bytes: f64, sites: &[(&str, Cell)]) -> Folded {
 
 #[test]
 fn exact_snapshots_have_no_doubt() {
-    let cell = |live_bytes, live_objects| Cell { live_bytes, live_objects, ..Cell::default() };
+    let cell = |live_bytes, live_objects| Cell {
+        live_bytes,
+        live_objects: Some(live_objects),
+        ..Cell::default()
+    };
     let before = folded(1.0, &[("grows", cell(100.0, 1.0)), ("goes", cell(50.0, 1.0))]);
     let after = folded(1.0, &[("grows", cell(300.0, 3.0)), ("comes", cell(70.0, 2.0))]);
     let compared = diff(&before, &after);
@@ -68,7 +72,7 @@ impl Seen {
         let factor = 1.0 / (1.0 - (-size / interval).exp());
         Cell {
             live_bytes: self.live * factor * size,
-            live_objects: self.live * factor,
+            live_objects: Some(self.live * factor),
             alloc_bytes: Some(self.ever * factor * size),
             alloc_objects: Some(self.ever * factor),
             live_samples: Some(self.live),

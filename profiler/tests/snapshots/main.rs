@@ -10,4 +10,5 @@ mod folding;
 mod kinds;
 mod naming;
 mod reading;
+mod uncounted;
 mod writing;

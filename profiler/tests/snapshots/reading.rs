@@ -31,7 +31,7 @@ fn a_profile_is_read_gzipped_and_plain() {
         assert_eq!(mapping.build_id, "ab01");
         let expected = Cell {
             live_bytes: 196_608.0,
-            live_objects: 384.0,
+            live_objects: Some(384.0),
             alloc_bytes: Some(327_680.0),
             alloc_objects: Some(640.0),
             live_samples: Some(3.0),
@@ -46,8 +46,8 @@ fn a_profile_is_read_gzipped_and_plain() {
 
 #[test]
 fn columns_are_told_by_name() {
-    // Columns, values, live (bytes, objects), allocated bytes.
-    type Case = (&'static [&'static str], &'static [i64], (f64, f64), Option<f64>);
+    // Columns, values, live bytes, live objects, allocated bytes.
+    type Case = (&'static [&'static str], &'static [i64], (f64, Option<f64>), Option<f64>);
     let cases: &[Case] = &[
         // Go, and the probe.
         (
@@ -58,18 +58,18 @@ fn columns_are_told_by_name() {
                 "inuse_space/bytes",
             ],
             &[9, 90, 4, 40],
-            (40.0, 4.0),
+            (40.0, Some(4.0)),
             Some(90.0),
         ),
         // Node's sampling profile.
-        (&["objects/count", "space/bytes"], &[3, 30], (30.0, 3.0), None),
+        (&["objects/count", "space/bytes"], &[3, 30], (30.0, Some(3.0)), None),
         // A dump of jemalloc with one column.
-        (&["inuse_space/bytes"], &[30], (30.0, 0.0), None),
+        (&["inuse_space/bytes"], &[30], (30.0, None), None),
         // Another order.
         (
             &["inuse_space/bytes", "alloc_space/bytes", "inuse_objects/count"],
             &[1, 2, 3],
-            (1.0, 3.0),
+            (1.0, Some(3.0)),
             Some(2.0),
         ),
     ];
@@ -122,7 +122,7 @@ fn heap_v2_is_unbiased_and_moved_into_the_call() {
     assert_eq!(mappings, [Some(0), Some(0), Some(1)]);
     let factor = 1.0 / (1.0 - (-1024.0_f64 / 65_536.0).exp());
     let cell = profile.stacks[0].cell;
-    assert!((cell.live_objects - 4.0 * factor).abs() < 1e-6);
+    assert!((cell.live_objects.unwrap() - 4.0 * factor).abs() < 1e-6);
     assert!((cell.live_bytes - 4096.0 * factor).abs() < 1e-3);
     assert!((cell.alloc_bytes.unwrap() - 6144.0 * factor).abs() < 1e-3);
     assert_eq!((cell.live_samples, cell.alloc_samples), (Some(4.0), Some(6.0)));

@@ -124,7 +124,7 @@ fn snapshot(at: &At<SnapshotTaken>, names: &mut Names) -> Value {
         if place == next {
             names.list.push(json!([site.function, site.file, site.line, site.kind.words()]));
         }
-        sites.push(json!([place, site.live_bytes.round(), site.live_objects.round()]));
+        sites.push(json!([place, site.live_bytes.round(), site.live_objects.map(f64::round)]));
     }
     json!({
         "t": seconds(at.t_ms),

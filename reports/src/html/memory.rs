@@ -87,13 +87,15 @@ fn site_row(index: usize, site: &SiteVerdict) -> String {
         ),
         Cell::text(site.kind.words()),
         Cell::markup("num", escaped(&figures::estimate_bytes(&site.growth_per_op)) + &per),
-        Cell::figure(figures::estimate(&site.objects_per_op)),
+        Cell::figure(site.objects_per_op.as_ref().map_or_else(String::new, figures::estimate)),
         Cell::markup(
             "num",
             format!(
-                "{}<small>{} objects</small>",
+                "{}{}",
                 figures::bytes(site.live_bytes as f64),
-                figures::count(site.live_objects)
+                site.live_objects.map_or_else(String::new, |objects| {
+                    format!("<small>{} objects</small>", figures::count(objects))
+                })
             ),
         ),
         Cell::markup("", spark(&site.series)),

@@ -104,7 +104,9 @@ fn site_table(sites: &[&SiteVerdict], style: Style<'_>) -> String {
             Cell::left(site.kind.words()),
             Cell::right(figures::estimate_bytes(&site.growth_per_op)),
             Cell::left(operation),
-            Cell::right(figures::number(site.objects_per_op.value)),
+            Cell::right(
+                site.objects_per_op.as_ref().map_or_else(String::new, |e| figures::number(e.value)),
+            ),
             Cell::right(figures::bytes(site.live_bytes as f64)),
             Cell::left(site.verdict.key()).paint(Paint::of(Tone::of(site.verdict))),
         ]);

@@ -333,7 +333,7 @@ fn snapshot(log: &mut Log, leaks: bool, round: Option<u32>, kind: RoundKind) -> 
                 line: *line,
                 kind: *kind,
                 live_bytes: bytes,
-                live_objects: (bytes / 512.0).round(),
+                live_objects: Some((bytes / 512.0).round()),
             }
         })
         .collect();
@@ -351,7 +351,7 @@ fn snapshot(log: &mut Log, leaks: bool, round: Option<u32>, kind: RoundKind) -> 
             ("connect /ws", CLOSES * done),
         ]),
         live_bytes,
-        live_objects: live_bytes / 480,
+        live_objects: Some(live_bytes / 480),
         rss_bytes: Some(rss(leaks, rounds)),
         busy_bytes: round.map(|_| live_bytes + 3_400_000),
         settled_ms: 700,
@@ -407,10 +407,14 @@ fn site(place: usize, leaks: bool) -> SiteVerdict {
         } else {
             between(-3.5 - place as f64, 0.5 - place as f64, 4.5 - place as f64)
         },
-        objects_per_op: if leaking { between(0.99, 1.0, 1.01) } else { between(-0.01, 0.0, 0.01) },
+        objects_per_op: Some(if leaking {
+            between(0.99, 1.0, 1.01)
+        } else {
+            between(-0.01, 0.0, 0.01)
+        }),
         growth_on_replay: leaking.then(|| between(980.0, 1_019.0, 1_058.0)),
         live_bytes: bytes as u64,
-        live_objects: (bytes / 512.0).round() as u64,
+        live_objects: Some((bytes / 512.0).round() as u64),
         container_bytes: if leaking { 32_768 } else { 0 },
         p_value: if leaking { 2.3e-9 } else { 0.41 },
         reasons: if leaking {

@@ -159,7 +159,9 @@ impl Columns {
                     22,
                 )));
                 cells.push(right(
-                    judged.map_or_else(String::new, |site| figures::estimate(&site.objects_per_op)),
+                    judged
+                        .and_then(|site| site.objects_per_op.as_ref())
+                        .map_or_else(String::new, figures::estimate),
                 ));
                 cells.push(right(figures::bytes_change(row.growth_bytes)));
             }

@@ -134,7 +134,7 @@ fn draw_snapshots(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme, wi
             right(change),
         ];
         if wide {
-            cells.push(right(figures::count(snapshot.live_objects)));
+            cells.push(right(snapshot.live_objects.map_or_else(String::new, figures::count)));
             cells.push(right(
                 snapshot.rss_bytes.map_or_else(String::new, |rss| figures::bytes(rss as f64)),
             ));

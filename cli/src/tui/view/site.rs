@@ -76,17 +76,20 @@ fn judged<'a>(lines: &mut Vec<Line<'a>>, site: &'a SiteVerdict, theme: Theme) {
     lines.push(Line::from(vec![
         Span::styled(site.verdict.key(), theme.verdict(site.verdict)),
         Span::raw(format!(
-            "  {}{from}, {} live in {} objects",
+            "  {}{from}, {} live{}",
             site.kind.words(),
             figures::bytes(site.live_bytes as f64),
-            figures::count(site.live_objects)
+            site.live_objects
+                .map_or_else(String::new, |n| format!(" in {} objects", figures::count(n)))
         )),
     ]));
     lines.push(Line::from(format!(
-        "growth {}{}, {} objects",
+        "growth {}{}{}",
         figures::estimate_bytes(&site.growth_per_op),
         per(&site.growth_per_op),
-        figures::estimate(&site.objects_per_op)
+        site.objects_per_op
+            .as_ref()
+            .map_or_else(String::new, |each| format!(", {} objects", figures::estimate(each)))
     )));
     if let Some(replay) = &site.growth_on_replay {
         lines.push(Line::from(format!(
