@@ -19,6 +19,8 @@ pub mod symbol;
 pub mod kind;
 pub mod site;
 
+pub mod goroutine;
+
 pub mod diff;
 
 pub mod series;

@@ -4,6 +4,7 @@
 
 use crate::folder::{self, RunFolder};
 use crate::request::{RunError, RunRequest};
+use crate::served;
 use crate::target::{RunningTarget, Surroundings};
 use ebbtide_loadgen::Faults;
 use ebbtide_loadgen::scenario::{HeapSource, Scenario};
@@ -30,6 +31,9 @@ pub fn surroundings(request: &RunRequest, folder: &RunFolder) -> Surroundings {
         env.insert("EBBTIDE_DIR".to_owned(), folder.snapshots().display().to_string());
         env.insert("EBBTIDE_ADMIN".to_owned(), "127.0.0.1:0".to_owned());
         env.insert("EBBTIDE_SAMPLE".to_owned(), watch.sample_interval_bytes.to_string());
+        let told = std::env::var(served::GO_DEBUG).ok();
+        let told = served::go_debug(told.as_deref(), watch.sample_interval_bytes);
+        env.insert(served::GO_DEBUG.to_owned(), told);
     }
     let log = folder.path().join(folder::TARGET_LOG);
     Surroundings { ebb: request.ebb.clone(), env, log }
@@ -47,12 +51,11 @@ pub async fn attach(
 ) -> Result<Option<Source>, RunError> {
     let wanted = scenario.memory.is_some();
     let source = match (&scenario.target.pprof, target.pid, scenario.target.heap) {
-        (Some(url), pid, _) => {
-            let source = Source::at_url(url)?;
-            Ok(match pid {
-                Some(pid) => source.with_pid(pid),
-                None => source,
-            })
+        (Some(url), _, _) => served::at(url, target),
+        (None, Some(pid), HeapSource::Auto | HeapSource::Pprof)
+            if let Some(source) = in_go(pid, wanted).await =>
+        {
+            Ok(source)
         }
         (None, Some(pid), HeapSource::Auto | HeapSource::Probe | HeapSource::Signal) if wanted => {
             Source::attach_when_ready(pid, PROBE_WITHIN).await
@@ -62,10 +65,18 @@ pub async fn attach(
     };
     match source {
         Ok(source) if scenario.target.heap == HeapSource::Signal => Ok(Some(source.by_signal())),
-        Ok(source) => Ok(Some(source)),
+        Ok(source) => Ok(Some(source.with_own(&scenario.target.own))),
         Err(error) if wanted => Err(error.into()),
         Err(_) => Ok(None),
     }
+}
+
+/// The endpoint of a Go program, which has no probe.
+async fn in_go(pid: u32, wanted: bool) -> Option<Source> {
+    if wanted && matches!(Source::attach(pid), Ok(source) if source.probe().is_none()) {
+        return served::find(pid).await;
+    }
+    None
 }
 
 fn without_process(wanted: bool) -> Result<Option<Source>, RunError> {

@@ -20,6 +20,8 @@ pub mod target;
 
 pub mod request;
 
+pub mod served;
+
 pub mod attach;
 
 pub mod archive;

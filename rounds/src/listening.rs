@@ -1,6 +1,6 @@
-//! Which TCP ports a process and what it started listen on, as the kernel's tables under `/proc`
-//! have it. In: a process id. Out: socket addresses, the oldest socket first. Starting the process
-//! and choosing a port are left to `target`.
+//! Which TCP ports a process and what it started listen on, and which of them has a port, as the
+//! kernel's tables under `/proc` have it. In: a process id. Out: socket addresses, the oldest socket
+//! first; a process. Starting the process and choosing a port are left to `target`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,18 +13,34 @@ const LISTEN: &str = "0A";
 #[must_use]
 pub fn of(pid: u32) -> Vec<SocketAddr> {
     let family = family(pid);
-    let mut listening: BTreeMap<u64, SocketAddr> = BTreeMap::new();
     let mut owned: BTreeSet<u64> = BTreeSet::new();
     for member in &family {
         owned.extend(sockets(*member));
     }
+    let mut listening = listeners(pid);
+    listening.retain(|inode, _| owned.contains(inode));
+    listening.into_values().collect()
+}
+
+/// Who listens on a port: the process, or one that it started, as `go run`, `npm start` and shells
+/// start the true server. The first, where several share the socket. `None` when nobody does.
+#[must_use]
+pub fn owner(pid: u32, port: u16) -> Option<u32> {
+    let mut inodes = listeners(pid);
+    inodes.retain(|_, address| address.port() == port);
+    let listens = |member: &u32| sockets(*member).iter().any(|inode| inodes.contains_key(inode));
+    // A worker gets its socket from who started it, so the first that has it began with it.
+    family(pid).into_iter().find(listens)
+}
+
+/// Listening sockets by inode, as a process sees them: a network of its own is possible.
+fn listeners(pid: u32) -> BTreeMap<u64, SocketAddr> {
+    let mut listening: BTreeMap<u64, SocketAddr> = BTreeMap::new();
     for name in ["tcp", "tcp6"] {
-        // A network of its own is possible, so the process's table is read, not ours.
         let table = fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
         listening.extend(table.lines().skip(1).filter_map(listener));
     }
-    listening.retain(|inode, _| owned.contains(inode));
-    listening.into_values().collect()
+    listening
 }
 
 /// The process, all that descend from it, and all of its process group.
@@ -106,6 +122,10 @@ mod tests {
         let six = TcpListener::bind("[::1]:0").ok();
         let found = of(std::process::id());
         assert!(found.contains(&four.local_addr().unwrap()), "{found:?}");
+        let port = four.local_addr().unwrap().port();
+        assert_eq!(owner(std::process::id(), port), Some(std::process::id()));
+        drop(four);
+        assert_eq!(owner(std::process::id(), port), None);
         if let Some(six) = six {
             assert!(found.contains(&six.local_addr().unwrap()), "{found:?}");
         }

@@ -115,6 +115,8 @@ pub struct RunningTarget {
     pub base: String,
     /// Its process, where it is known.
     pub pid: Option<u32>,
+    /// The port that it was told to listen on.
+    port: Option<u16>,
     child: Option<Child>,
     /// Where its output goes, as a person is told.
     log: String,
@@ -135,7 +137,8 @@ impl RunningTarget {
     pub async fn start(target: &Target, around: &Surroundings) -> Result<Self, TargetError> {
         if target.command.is_empty() {
             let base = target.base.clone().ok_or(TargetError::Missing)?;
-            return Ok(Self { base, pid: target.pid, child: None, log: String::new() });
+            let (pid, port, child) = (target.pid, None, None);
+            return Ok(Self { base, pid, port, child, log: String::new() });
         }
         let port = free_port()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -158,7 +161,7 @@ impl RunningTarget {
         };
         let (pid, child) = child;
         let log = TARGET_LOG.to_owned();
-        let mut running = Self { base, pid: Some(pid), child: Some(child), log };
+        let mut running = Self { base, pid: Some(pid), port: Some(port), child: Some(child), log };
         let ready = target.ready.as_deref().unwrap_or_default();
         let probe = Probe::new(&running.base, target, address);
         match running.until_ready(&probe, ready).await {
@@ -206,7 +209,8 @@ impl RunningTarget {
             .await
             .map_err(|source| TargetError::Start { command: name.clone(), source })?;
         let log = around.log.display().to_string();
-        let mut running = Self { base: String::new(), pid: Some(pid), child: Some(child), log };
+        let (base, child) = (String::new(), Some(child));
+        let mut running = Self { base, pid: Some(pid), port: None, child, log };
         let deadline = Instant::now() + READY_WITHIN;
         let (mut before, mut since) = (Vec::new(), Instant::now());
         while Instant::now() < deadline {
@@ -231,6 +235,15 @@ impl RunningTarget {
         }
         running.stop().await;
         Err(TargetError::Silent { command: name, tail: tail(&around.log) })
+    }
+
+    /// A text of the scenario in which `${port}` stands for the port it was told.
+    #[must_use]
+    pub fn on_port(&self, text: &str) -> String {
+        match self.port {
+            Some(port) => text.replace(PORT, &port.to_string()),
+            None => text.to_owned(),
+        }
     }
 
     /// Whether it was started by us.

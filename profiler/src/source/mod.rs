@@ -5,26 +5,25 @@
 //! To add a source: a file here, and a variant of the private `Way` in this one.
 
 mod http;
+mod pprof;
 mod probe_file;
 mod process;
 mod signal;
 
 pub use probe_file::{ProbeFile, find as find_probe};
-pub use process::memory as process_memory;
+pub use process::{is_go, memory as process_memory};
 
 use ebbtide_record::snapshot::{AllocatorTotals, ProcessMemory, Sampling};
 use ebbtide_record::{Census, Sidecar};
 use http::{ANSWER_TIMEOUT, Endpoint, SNAPSHOT_TIMEOUT};
 use hyper::Method;
+use pprof::{HEAP_PATH, Served};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Pause between two looks for a probe that is about to start.
 const READY_PAUSE: Duration = Duration::from_millis(20);
-
-/// Where Go and the probe serve their heap.
-const HEAP_PATH: &str = "/debug/pprof/heap";
 
 /// Why a snapshot, a census or a figure could not be had. One line each, with the cure.
 #[derive(Debug, thiserror::Error)]
@@ -164,7 +163,7 @@ enum Way {
     /// A signal, and a look at the folder.
     Signal(PathBuf),
     /// Anyone who serves profile.proto.
-    Pprof(Endpoint, String),
+    Pprof(Served),
     /// It cannot be asked: its memory alone is seen from outside.
     Outside,
 }
@@ -221,11 +220,39 @@ impl Target {
     /// # Errors
     /// [`SourceError::Address`] when the URL cannot be used.
     pub fn at_url(url: &str) -> Result<Self, SourceError> {
-        let (endpoint, path) = Endpoint::of(url)?;
-        let path = if path == "/" { HEAP_PATH.to_owned() } else { path };
-        // Go's figures are those of its last collection; others ignore the word.
-        let path = if path == HEAP_PATH { format!("{path}?gc=1") } else { path };
-        Ok(Self { pid: None, probe: None, way: Way::Pprof(endpoint, path) })
+        Ok(Self { pid: None, probe: None, way: Way::Pprof(Served::at(url)?) })
+    }
+
+    /// The same target, with path prefixes of own code, for what it tells by place itself.
+    #[must_use]
+    pub fn with_own(mut self, own: &[String]) -> Self {
+        if let Way::Pprof(served) = &mut self.way {
+            served.own = own.to_vec().into();
+        }
+        self
+    }
+
+    /// The port of the URL it is asked at, where there is one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        let (Way::Admin(endpoint) | Way::Pprof(Served { endpoint, .. })) = &self.way else {
+            return None;
+        };
+        endpoint.authority.rsplit_once(':')?.1.parse().ok()
+    }
+
+    /// It is a Go program, as far as it was asked for anything yet.
+    #[must_use]
+    pub fn is_go(&self) -> bool {
+        matches!(&self.way, Way::Pprof(served) if served.is_go())
+    }
+
+    /// It serves Go's index of profiles. Asks it once.
+    pub async fn has_index(&self) -> bool {
+        match &self.way {
+            Way::Pprof(served) => served.has_index().await,
+            _ => false,
+        }
     }
 
     /// The same target, asked by SIGUSR2 even where it has a listener.
@@ -247,7 +274,7 @@ impl Target {
     /// The same target, asked with a bearer token.
     #[must_use]
     pub fn with_token(mut self, token: Option<String>) -> Self {
-        if let Way::Admin(endpoint) | Way::Pprof(endpoint, _) = &mut self.way {
+        if let Way::Admin(endpoint) | Way::Pprof(Served { endpoint, .. }) = &mut self.way {
             endpoint.token = token;
         }
         self
@@ -289,10 +316,7 @@ impl Target {
                 let pid = self.pid.ok_or_else(|| self.not_offered("a process id"))?;
                 signal::snapshot(pid, folder).await
             }
-            Way::Pprof(endpoint, path) => {
-                let bytes = endpoint.ask(Method::GET, path, SNAPSHOT_TIMEOUT).await?;
-                Ok(Fetched { bytes, path: None, sidecar: None })
-            }
+            Way::Pprof(served) => served.snapshot(self.pid, purge).await,
             Way::Outside => {
                 let pid = self.pid.ok_or_else(|| self.not_offered("a heap"))?;
                 let status = process::Status::of(pid)?;
@@ -309,8 +333,10 @@ impl Target {
     /// # Errors
     /// [`SourceError::NotOffered`] where only a snapshot's sidecar has it, or nobody.
     pub async fn census(&self) -> Result<Census, SourceError> {
-        let Way::Admin(endpoint) = &self.way else {
-            return Err(self.not_offered("a census between snapshots"));
+        let endpoint = match &self.way {
+            Way::Admin(endpoint) => endpoint,
+            Way::Pprof(served) => return served.census().await,
+            _ => return Err(self.not_offered("a census between snapshots")),
         };
         ask_json(endpoint, Method::GET, "/debug/census", ANSWER_TIMEOUT).await
     }
@@ -324,6 +350,9 @@ impl Target {
         if let Way::Admin(endpoint) = &self.way {
             let path = if purge { "/debug/memory?purge=1" } else { "/debug/memory" };
             return ask_json(endpoint, Method::GET, path, ANSWER_TIMEOUT).await;
+        }
+        if let Way::Pprof(served) = &self.way {
+            return served.memory(self.pid).await;
         }
         let pid = self.pid.ok_or_else(|| self.not_offered("its memory (give its pid as well)"))?;
         Ok(Memory { pid, process: process_memory(pid)?, ..Memory::default() })
@@ -359,7 +388,7 @@ impl Target {
 
     fn not_offered(&self, what: &'static str) -> SourceError {
         let target = match (&self.way, self.pid) {
-            (Way::Admin(endpoint) | Way::Pprof(endpoint, _), _) => {
+            (Way::Admin(endpoint) | Way::Pprof(Served { endpoint, .. }), _) => {
                 format!("`http://{}`", endpoint.authority)
             }
             (_, Some(pid)) => format!("process {pid}"),

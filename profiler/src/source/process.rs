@@ -4,6 +4,7 @@
 
 use super::SourceError;
 use ebbtide_record::snapshot::ProcessMemory;
+use object::Object as _;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -90,6 +91,16 @@ pub(crate) fn exe(pid: u32) -> Option<PathBuf> {
     Some(text.strip_suffix(" (deleted)").map_or_else(|| path.clone(), PathBuf::from))
 }
 
+/// It is a Go program: its executable has the section in which Go says how it was built, which
+/// stays when symbols are stripped.
+#[must_use]
+pub fn is_go(pid: u32) -> bool {
+    // By the link itself, which leads to the file even when it was deleted meanwhile.
+    let Ok(file) = std::fs::File::open(format!("/proc/{pid}/exe")) else { return false };
+    let cache = object::ReadCache::new(file);
+    object::File::parse(&cache).is_ok_and(|elf| elf.section_by_name(".go.buildinfo").is_some())
+}
+
 /// A variable of its environment, as it was at the start.
 pub(crate) fn variable(pid: u32, name: &str) -> Option<PathBuf> {
     let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
@@ -128,6 +139,7 @@ mod tests {
         let memory = memory(pid).unwrap();
         assert!(memory.rss_bytes > 100_000 && memory.threads >= 1 && memory.open_files >= 3);
         assert_eq!(exe(pid), std::env::current_exe().ok());
+        assert!(!is_go(pid), "this is written in Rust");
         assert!(matches!(Status::of(u32::MAX), Err(SourceError::NoProcess { .. })));
     }
 }
