@@ -146,7 +146,7 @@ mod tests {
         #\t0x67091e\tmain.wait.func1+0x1e\t/srv/app/main.go:16\n\
         \n\
         1 @ 0x430856\n\
-        #\t0x4656a4\truntime/pprof.runtime_goroutineProfileWithLabels+0x24\t/usr/lib/go/src/runtime/mprof.go:846\n\
+        #\t0x4656a4\truntime/pprof.goroutineProfile+0x24\t/usr/lib/go/src/runtime/mprof.go:8\n\
         #\t0x61b5e6\tnet/http.(*conn).serve+0x606\t\t\t/usr/lib/go/src/net/http/server.go:1991\n\
         \n\
         1 @ 0x43b256\n\

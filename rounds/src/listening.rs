@@ -1,6 +1,6 @@
 //! Which TCP ports a process and what it started listen on, and which of them has a port, as the
-//! kernel's tables under `/proc` have it. In: a process id. Out: socket addresses, the oldest socket
-//! first; a process. Starting the process and choosing a port are left to `target`.
+//! kernel's tables under `/proc` have it. In: a process id. Out: socket addresses, the oldest
+//! socket first; a process. Starting the process and choosing a port are left to `target`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

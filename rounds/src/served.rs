@@ -1,6 +1,6 @@
-//! Heaps that a target serves itself: the pprof endpoint that a scenario names, or the one that a Go
-//! program has without being asked. In: a target. Out: a source, with the process behind it, which
-//! may be one that the command started. What is served there is left to `profiler`.
+//! Heaps that a target serves itself: the pprof endpoint that a scenario names, or the one that a
+//! Go program has without being asked. In: a target. Out: a source, with the process behind it,
+//! which may be one that the command started. What is served there is left to `profiler`.
 
 use crate::listening;
 use crate::target::RunningTarget;
