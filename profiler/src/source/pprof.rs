@@ -73,11 +73,11 @@ impl Served {
         pid: Option<u32>,
         settled: bool,
     ) -> Result<Fetched, SourceError> {
+        let mut bytes = self.ask(&self.profile).await?;
         let offers = self.offers().await;
         if settled && offers.goroutines {
-            self.ask(&self.profile).await?;
+            bytes = self.ask(&self.profile).await?;
         }
-        let bytes = self.ask(&self.profile).await?;
         let sidecar = if offers.goroutines { self.sidecar(pid).await } else { None };
         Ok(Fetched { bytes, path: None, sidecar })
     }
@@ -119,6 +119,10 @@ impl Served {
     }
 
     async fn offers(&self) -> Offers {
+        // Elsewhere than in Go's own folder nobody knows what a request would do.
+        if !self.folder.ends_with("/pprof/") {
+            return Offers::default();
+        }
         // An error is none of ours to tell: the profile is asked for next, and has the same.
         let asked = self.offers.get_or_try_init(|| async {
             let index = match self.text("").await {

@@ -208,6 +208,9 @@ async fn the_probes_listener_is_asked() {
 async fn any_pprof_url_is_asked() {
     let (address, serving) = serve(vec![
         ("200 OK", "heap".to_owned()),
+        // Neither an index of profiles nor goroutines.
+        ("404 Not Found", String::new()),
+        ("200 OK", "what is no profile of goroutines".to_owned()),
         ("200 OK", "other".to_owned()),
         ("404 Not Found", "no such page\nat all".to_owned()),
     ])
@@ -223,7 +226,9 @@ async fn any_pprof_url_is_asked() {
     assert!(error.contains("status 404 `no such page`"), "{error}");
     let asked = serving.await.unwrap();
     assert!(asked[0].starts_with("GET /debug/pprof/heap?gc=1 "), "{}", asked[0]);
-    assert!(asked[1].starts_with("GET /my/heap?x=1 "), "{}", asked[1]);
+    assert!(asked[1].starts_with("GET /debug/pprof/ "), "{}", asked[1]);
+    assert!(asked[2].starts_with("GET /debug/pprof/goroutine?debug=1 "), "{}", asked[2]);
+    assert!(asked[3].starts_with("GET /my/heap?x=1 "), "{}", asked[3]);
     // Nobody is there any more.
     let error = target.snapshot(false).await.unwrap_err();
     assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
