@@ -1,5 +1,5 @@
 //! The project's own commands, in Rust, so that nothing but cargo has to be there:
-//! `cargo xtask setup | test | ci | tidy | bless | bench`.
+//! `cargo xtask setup | test | ci | tidy | bless | bench | truth`.
 //!
 //! Comes in: arguments. Goes out: words on the terminal and an exit code, 0 when all is well.
 //! Each command has a file or a folder of its own; this one only tells them apart.
@@ -12,6 +12,7 @@ mod paths;
 mod process;
 mod setup;
 mod tidy;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,9 @@ usage: cargo xtask COMMAND
   bench h2     `ebb load --http2` beside h2load and oha; the same settings
   bench ws     WebSocket echoes beside npm's ws and tsung; --pairs, --seconds, --seed
   bench socketio
-               acknowledged events beside npm's socket.io-client; the same settings";
+               acknowledged events beside npm's socket.io-client; the same settings
+  truth        programs whose truth is known, run again and again; writes docs/truth.md
+               [--resume] [TABLE...] [--runs N] [--jobs 1] [--only CELL] [--list] [--ci]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         ["bench", "h2", settings @ ..] => bench::h2::h2(settings),
         ["bench", "ws", settings @ ..] => bench::ws::ws(settings),
         ["bench", "socketio", settings @ ..] => bench::socketio::socketio(settings),
+        ["truth", settings @ ..] => truth::truth(settings),
         ["target", "h2"] => bench::target::serve::<bench::h2::target::State>(),
         ["target"] => bench::target::serve::<bench::target::EmptyLine>(),
         ["target", "ws"] => bench::target::serve::<bench::ws::target::Session>(),
