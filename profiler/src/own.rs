@@ -145,6 +145,12 @@ fn is_allocator(function: &str) -> bool {
         || (plain && ALLOCATOR_NAMES.split(' ').any(|start| function.starts_with(start)))
 }
 
+/// The door between Rust's library and a `#[global_allocator]`: what lies behind it allocates for
+/// others, even where line tables know it by no more than `alloc` in a file of the user's.
+pub(crate) fn is_door(function: &str) -> bool {
+    function.starts_with("__rust_") || function.starts_with("__rustc::__rust_")
+}
+
 /// Sources that a build script compiled: another language's library.
 fn is_built_c(file: &str) -> bool {
     file.contains("/build/") && file.contains("/out/") && is_c(file)

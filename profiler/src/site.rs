@@ -8,7 +8,7 @@
 use crate::frame::{Frame, Symbols, enclosing_function, short_file};
 use crate::hash;
 use crate::kind::{Evidence, KindTable};
-use crate::own::{Ownership, Role};
+use crate::own::{self, Ownership, Role};
 use crate::profile::{Cell, Form, Profile, StackSample};
 use ebbtide_record::Kind;
 use ebbtide_record::verdict::FrameLine;
@@ -364,7 +364,7 @@ fn place<'a>(
 ) -> Place {
     let mut place =
         Place { hash: frames.len() as u64, own: None, library: None, roles: Vec::new() };
-    for (index, frame) in frames.iter().enumerate() {
+    for frame in frames {
         let (name, role) = *known.entry((&frame.function, &frame.file)).or_insert_with(|| {
             let name = hash::join(
                 hash::of(frame.function.as_bytes()),
@@ -373,13 +373,13 @@ fn place<'a>(
             (name, ownership.role(frame))
         });
         place.hash = hash::join(hash::join(place.hash, name), u64::from(frame.line));
-        let role = if is_shared && role == Role::Own { Role::Library } else { role };
-        place.roles.push(role);
-        match role {
-            Role::Own => place.own = place.own.or(Some(index)),
-            Role::Library => place.library = place.library.or(Some(index)),
-            Role::Language | Role::Allocator | Role::Unknown => {}
+        place.roles.push(if is_shared && role == Role::Own { Role::Library } else { role });
+        if own::is_door(&frame.function) {
+            // What the language's door calls is the allocator, whoever has written it.
+            place.roles.fill(Role::Allocator);
         }
     }
+    place.own = place.roles.iter().position(|role| *role == Role::Own);
+    place.library = place.roles.iter().position(|role| *role == Role::Library);
     place
 }

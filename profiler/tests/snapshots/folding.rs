@@ -133,6 +133,27 @@ fn closures_that_line_tables_leave_nameless_take_the_name_around_them() {
 }
 
 #[test]
+fn an_allocator_of_ones_own_is_no_site() {
+    // Optimized, with line tables: all inlined into one address, and without a path.
+    let allocator = "/home/u/work/probe/src/allocator.rs";
+    let mut proto = Proto::heap(1);
+    let lines = [
+        ("alloc", allocator, 104),
+        ("__rust_alloc", "/home/u/work/shop/src/main.rs", 22),
+        ("with_capacity_in<u8, Global>", STD, 177),
+        ("shop::orders::Orders::take", OWN, 31),
+    ];
+    proto.location(1, 1, &[("prof_backtrace", "/t/jemalloc/src/prof.c", 1)]);
+    proto.location(2, 2, &lines);
+    proto.sample(&[1, 2], &[1, 8, 1, 8], &[]);
+    let profile = parse::read(&proto.bytes()).unwrap();
+    let symbols = Symbolizer::new().resolve(&profile);
+    let site = &site::fold(&profile, &symbols, &SiteRules::default()).sites[0];
+    assert_eq!((site.function.as_str(), site.line), ("shop::orders::Orders::take", 31));
+    assert_eq!(site.stack[0].function, "with_capacity_in<u8, Global>");
+}
+
+#[test]
 fn go_and_node_tell_own_code_by_its_place() {
     let go: &[Line] = &[
         ("runtime.mallocgc", "/usr/lib/go-1.19/src/runtime/malloc.go", 1),
