@@ -96,7 +96,7 @@ impl Output {
 
     /// How text on standard output looks.
     pub(crate) fn style(self, folder: Option<&str>) -> Style<'_> {
-        Style { color: self.color(io::stdout().is_terminal()), width: width(), folder }
+        Style { color: self.color(io::stdout().is_terminal()), width: width(), folder, rows: None }
     }
 }
 

@@ -4,9 +4,11 @@
 //! [`markdown`] for continuous integration, [`series`] and [`openmetrics`] for other tools.
 //!
 //! All of it is pure: the same state gives the same bytes. Files, the terminal, the browser and
-//! sending what [`push`] makes are left to others. Findings are put into words in [`finding`].
+//! sending what [`push`] makes are left to others. Findings are put into words in [`finding`], and a
+//! site's evidence, cause and cure in [`explain`].
 
 pub mod autocannon;
+pub mod explain;
 pub mod figures;
 pub mod finding;
 pub mod html;

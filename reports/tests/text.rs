@@ -9,7 +9,7 @@ use ebbtide_record::{State, Summary};
 use ebbtide_reports::text::{self, Style};
 
 fn style(width: usize) -> Style<'static> {
-    Style { color: false, width, folder: Some("ebb-runs/x") }
+    Style { color: false, width, folder: Some("ebb-runs/x"), ..Style::default() }
 }
 
 #[test]

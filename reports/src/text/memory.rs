@@ -68,19 +68,25 @@ pub(super) fn sites(state: &State, style: Style<'_>) -> String {
         return String::new();
     }
     let moving = memory.sites.iter().filter(|site| site.verdict != Verdict::Steady).count();
-    let shown = if moving == 0 { STEADY_LISTED } else { SITES_LISTED };
-    let chosen: Vec<_> = memory
-        .sites
-        .iter()
-        .filter(|site| moving == 0 || site.verdict != Verdict::Steady)
-        .take(shown)
-        .collect();
+    let numbered = || memory.sites.iter().enumerate().map(|(at, site)| (at + 1, site));
+    let chosen: Vec<(usize, &SiteVerdict)> = match style.rows {
+        Some(rows) => numbered().filter(|(row, _)| rows.contains(row)).collect(),
+        None if moving == 0 => numbered().take(STEADY_LISTED).collect(),
+        None => numbered()
+            .filter(|(_, site)| site.verdict != Verdict::Steady)
+            .take(SITES_LISTED)
+            .collect(),
+    };
     let mut out = style.heading("Sites");
-    out.push_str(&site_table(&chosen, style));
+    if !chosen.is_empty() {
+        out.push_str(&site_table(&chosen, style));
+    }
     let rest = memory.sites.len() - chosen.len();
     if rest > 0 {
-        let steady = memory.sites.iter().filter(|site| site.verdict == Verdict::Steady).count();
-        let words = if moving == 0 || rest == steady {
+        let shown: Vec<usize> = chosen.iter().map(|(row, _)| *row).collect();
+        let others = numbered().filter(|(row, _)| !shown.contains(row));
+        let steady = others.filter(|(_, site)| site.verdict == Verdict::Steady).count();
+        let words = if rest == steady {
             format!("and {rest} more, all steady")
         } else {
             format!("and {rest} more, {steady} of them steady")
@@ -90,17 +96,22 @@ pub(super) fn sites(state: &State, style: Style<'_>) -> String {
     out
 }
 
-fn site_table(sites: &[&SiteVerdict], style: Style<'_>) -> String {
+/// A site by its row and its name: `1  hub::subscribe (server/src/hub.rs:62)`.
+fn numbered(row: usize, site: &SiteVerdict) -> String {
+    format!("{row}  {}", finding::place(&site.function, &site.file, site.line))
+}
+
+fn site_table(sites: &[(usize, &SiteVerdict)], style: Style<'_>) -> String {
     let mut table = Table::default();
     let heads = ["site", "kind", "growth per operation", "", "objects", "live", "verdict"];
     table.row(heads.iter().map(|head| Cell::left(head).paint(Paint::Quiet)).collect());
-    for site in sites {
+    for (row, site) in sites {
         let operation = match site.growth_per_op.operation.as_str() {
             "" => String::new(),
             operation => format!("per {operation}"),
         };
         table.row(vec![
-            Cell::left(finding::place(&site.function, &site.file, site.line)),
+            Cell::left(numbered(*row, site)),
             Cell::left(site.kind.words()),
             Cell::right(figures::estimate_bytes(&site.growth_per_op)),
             Cell::left(operation),
@@ -124,11 +135,11 @@ fn site_table(sites: &[&SiteVerdict], style: Style<'_>) -> String {
 }
 
 /// Two lines a site, for a terminal too narrow for one: the name whole, then its figures.
-fn stacked(sites: &[&SiteVerdict], style: Style<'_>) -> String {
+fn stacked(sites: &[(usize, &SiteVerdict)], style: Style<'_>) -> String {
     let mut out = String::new();
-    for site in sites {
+    for (row, site) in sites {
         let mut name = Table::default();
-        name.row(vec![Cell::left(finding::place(&site.function, &site.file, site.line))]);
+        name.row(vec![Cell::left(numbered(*row, site))]);
         name.fit(style.width() - 4, 24);
         out.push_str(&name.lines(4, style.color));
         let operation = match site.growth_per_op.operation.as_str() {

@@ -5,6 +5,7 @@
 //! Control characters in names that came from outside are replaced, so that a server's reply
 //! cannot drive the terminal. Whether there is a terminal, and how wide, is the caller's to say.
 
+mod explain;
 mod load;
 mod memory;
 mod table;
@@ -12,6 +13,7 @@ mod table;
 use crate::figures;
 use crate::finding::{self, Finding, Tone};
 use ebbtide_record::{State, Verdict};
+pub use explain::{bars, explain};
 pub(crate) use load::plain_value;
 use std::fmt::Write as _;
 use table::{Paint, clean};
@@ -31,11 +33,13 @@ pub struct Style<'a> {
     pub width: usize,
     /// The run's folder, which the next command names; without it there is none.
     pub folder: Option<&'a str>,
+    /// Rows of the sites to list, from 1; without them those that a person must know.
+    pub rows: Option<&'a [usize]>,
 }
 
 impl Default for Style<'_> {
     fn default() -> Self {
-        Self { color: false, width: 80, folder: None }
+        Self { color: false, width: 80, folder: None, rows: None }
     }
 }
 
