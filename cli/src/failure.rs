@@ -59,6 +59,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Scenario(faults) => faults.into(),
+            RunError::Folder(error) => error.into(),
             RunError::Interrupted => Self { exit_code: INTERRUPTED, text: error.to_string() },
             error => Self::failed(error),
         }
@@ -67,13 +68,18 @@ impl From<RunError> for Failure {
 
 impl From<FolderError> for Failure {
     fn from(error: FolderError) -> Self {
-        Self::failed(error)
+        match error {
+            // The folder was named, and another one is the cure.
+            FolderError::Taken { .. } => Self::usage(error),
+            error => Self::failed(error),
+        }
     }
 }
 
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         match error {
+            JoinError::Folder(error) => error.into(),
             JoinError::Plan { .. }
             | JoinError::Twice { .. }
             | JoinError::Cut { .. }
@@ -108,7 +114,10 @@ impl From<HeapError> for Failure {
 
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
-        Self::failed(error)
+        match error {
+            ArchiveError::Work { .. } => Self::usage(error),
+            error => Self::failed(error),
+        }
     }
 }
 

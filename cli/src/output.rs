@@ -5,6 +5,7 @@
 use crate::failure::Failure;
 use crate::flags::{Color, Shared};
 use ebbtide_record::State;
+use ebbtide_reports::explain;
 use ebbtide_reports::text::Style;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -86,6 +87,31 @@ impl Output {
         }
         let folder = folder.map(shown);
         self.result(&ebbtide_reports::text::render(state, self.style(folder.as_deref())))
+    }
+
+    /// Why one site got its word: text, or exactly one JSON document.
+    ///
+    /// # Errors
+    ///
+    /// When no site goes by that name, or several do; when standard output cannot be written.
+    pub(crate) fn explained(
+        self,
+        state: &State,
+        site: &str,
+        folder: Option<&str>,
+        json: bool,
+    ) -> Result<(), Failure> {
+        let at = explain::choose(&state.memory.sites, site).map_err(Failure::usage)?;
+        let case = explain::Case::of(state, &state.memory.sites[at], folder);
+        if !json {
+            return self.result(&ebbtide_reports::text::explain(&case, self.style(None)));
+        }
+        let document = serde_json::json!({
+            "row": at + 1,
+            "site": case.site,
+            "explanation": explain::Explanation::of(&case),
+        });
+        self.result(&format!("{document:#}\n"))
     }
 
     /// For text that goes to a file: no colours, unless they are always wanted.

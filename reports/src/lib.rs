@@ -4,8 +4,8 @@
 //! [`markdown`] for continuous integration, [`series`] and [`openmetrics`] for other tools.
 //!
 //! All of it is pure: the same state gives the same bytes. Files, the terminal, the browser and
-//! sending what [`push`] makes are left to others. Findings are put into words in [`finding`], and a
-//! site's evidence, cause and cure in [`explain`].
+//! sending what [`push`] makes are left to others. Findings are put into words in [`finding`],
+//! a site's evidence, cause and cure in [`explain`].
 
 pub mod autocannon;
 pub mod explain;
@@ -18,4 +18,5 @@ pub mod markdown;
 pub mod openmetrics;
 pub mod push;
 pub mod series;
+mod shell;
 pub mod text;

@@ -217,7 +217,7 @@ fn sites(state: &State) -> String {
 /// How to have the run again, and who measured it.
 fn how(state: &State) -> String {
     let Some(started) = &state.started else { return String::new() };
-    let command: Vec<String> = started.command.iter().map(|w| crate::text::quoted(w)).collect();
+    let command: Vec<String> = started.command.iter().map(|w| crate::shell::quoted(w)).collect();
     let mut out = String::new();
     if !command.is_empty() {
         let shown = clipped(&one_line(&command.join(" ")), LENGTH_MAX / 16);

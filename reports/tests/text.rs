@@ -41,7 +41,7 @@ fn no_line_of_a_table_is_wider_than_the_terminal() {
 #[test]
 fn the_verdict_is_the_last_thing_said_and_the_next_command_follows() {
     let table = [
-        (runs::leak(), "LEAKING", "next: ebb watch ebb-runs/x"),
+        (runs::leak(), "LEAKING", "next: ebb leaks ebb-runs/x --explain 1"),
         (runs::clean(), "STEADY", "next: ebb report ebb-runs/x"),
         (runs::killed(), "UNFINISHED", "next: ebb report ebb-runs/x"),
         (runs::load_only(), "INVALID", "next: ebb report ebb-runs/x"),

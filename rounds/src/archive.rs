@@ -1,13 +1,17 @@
 //! The archive: a verdict over snapshots that lie in files, from a run's folder or from anywhere.
-//! In: paths. Out: a series and its verdict, the same as the run itself would give.
-//! Fetching snapshots is left to the session and to the watch.
+//! In: paths, and the terms to judge by. Out: a series and its verdict: by the terms of the run,
+//! the same as the run itself would give. Fetching snapshots is left to the session and the watch.
 
+use crate::attach::site_rules;
 use crate::folder::{self, FolderError};
 use crate::heap::{HeapError, HeapReader};
+use ebbtide_loadgen::Scenario;
+use ebbtide_loadgen::scenario::MemoryWatch;
+use ebbtide_profiler::SiteRules;
 use ebbtide_profiler::series::{Observation, Series};
 use ebbtide_profiler::verdict::{Rules, judge};
 use ebbtide_record::event::{RoundKind, SnapshotTaken};
-use ebbtide_record::{MemoryVerdict, Sidecar, State};
+use ebbtide_record::{MemoryVerdict, Sidecar, State, Verdict};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,28 +39,111 @@ pub enum ArchiveError {
         /// Which.
         path: PathBuf,
     },
+    /// Counts of operations that do not fit the files.
+    #[error("{given} counts of operations for {between} gaps between files: give one, or one each")]
+    Work {
+        /// Counts there are.
+        given: usize,
+        /// Counts there should be.
+        between: usize,
+    },
 }
 
-/// Judges a run again from its folder, by what is in its snapshots.
+/// What a series is judged by, beside what its run says itself.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Path prefixes of own code; in place of the run's, where there are any.
+    pub own: Vec<String>,
+    /// Growth of no interest, bytes per operation, by operation; before the run's.
+    pub limits: BTreeMap<String, f64>,
+    /// Sites known to be bounded, with their bound in bytes; before the run's.
+    pub bounded: BTreeMap<String, u64>,
+    /// Work done between files, where somebody knows.
+    pub work: Option<Work>,
+}
+
+/// Operations done between snapshots that lie in files.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// What an operation is called.
+    pub name: String,
+    /// Operations between each two snapshots; one number stands for all.
+    pub counts: Vec<u64>,
+}
+
+impl Terms {
+    fn site_rules(&self, of_run: SiteRules) -> SiteRules {
+        if self.own.is_empty() { of_run } else { SiteRules { own: self.own.clone(), ..of_run } }
+    }
+
+    fn rules(&self, watch: Option<&MemoryWatch>, known_load: bool) -> Rules {
+        let watch = watch.cloned().unwrap_or_default();
+        let mut rules = Rules { limits: watch.limit, bounded: watch.bounded, known_load };
+        rules.limits.extend(self.limits.clone());
+        // What is asked for comes first, and its names need not be those of the run.
+        rules.bounded.retain(|name, _| !self.bounded.keys().any(|asked| name.contains(asked)));
+        rules.bounded.extend(self.bounded.clone());
+        rules
+    }
+}
+
+/// A run as it was judged again.
+#[derive(Debug)]
+pub struct Judged {
+    /// What happened in it.
+    pub state: State,
+    /// What is found in its snapshots.
+    pub verdict: MemoryVerdict,
+    /// Words that fail it, as its scenario has them.
+    pub fail_on: Vec<Verdict>,
+}
+
+/// Judges a run again from its folder, by what is in its snapshots. One that cannot be read is an
+/// observation missed, as it would have been in the run: a reason says so.
 ///
 /// # Errors
 ///
-/// [`ArchiveError`].
-pub fn judge_run(path: &Path, reader: &HeapReader) -> Result<(State, MemoryVerdict), ArchiveError> {
+/// [`ArchiveError`], when the run has no snapshot that can be read.
+pub fn judge_run(path: &Path, terms: &Terms) -> Result<Judged, ArchiveError> {
     let state = folder::read_state(path)?;
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let scenario = scenario_of(folder);
+    let watch = scenario.as_ref().ok().and_then(|scenario| scenario.memory.as_ref());
+    let of_run = scenario.as_ref().map(site_rules).unwrap_or_default();
+    let reader = HeapReader::new(terms.site_rules(of_run));
     let mut series = Series::default();
     let mut before = BTreeMap::new();
+    let mut missed = Vec::new();
     for taken in state.snapshots.iter().map(|at| &at.value).filter(|taken| taken.round.is_some()) {
         let operations = difference(&before, &taken.operations);
-        before.clone_from(&taken.operations);
-        series.push(observation(path, taken, operations, reader)?);
+        match observation(folder, taken, operations, &reader) {
+            Ok(observation) => {
+                before.clone_from(&taken.operations);
+                series.push(observation);
+            }
+            Err(error) => missed.push(error),
+        }
     }
     if series.observations().next().is_none() {
-        return Err(ArchiveError::Empty { path: path.to_owned() });
+        return Err(match missed.into_iter().next() {
+            Some(error) => error.into(),
+            None => ArchiveError::Empty { path: path.to_owned() },
+        });
     }
-    let rules = Rules { limits: state.memory.limits.clone(), known_load: true, ..Rules::default() };
-    let verdict = judge(&series, &rules);
-    Ok((state, verdict))
+    let mut verdict = judge(&series, &terms.rules(watch, true));
+    verdict.reasons.extend(missed.iter().map(|error| format!("a snapshot is missing: {error}")));
+    verdict.reasons.extend(scenario.as_ref().err().cloned());
+    let fail_on = watch.cloned().unwrap_or_default().fail_on;
+    Ok(Judged { state, verdict, fail_on })
+}
+
+/// The scenario that a run was made by, or why it does not help: snapshots can be judged without.
+fn scenario_of(folder: &Path) -> Result<Scenario, String> {
+    let told = |why: String| format!("its scenario is of no use, so the usual rules hold: {why}");
+    let text = fs::read_to_string(folder.join(folder::SCENARIO))
+        .map_err(|error| told(format!("`{}`: {error}", folder::SCENARIO)))?;
+    Scenario::parse(&text, folder::SCENARIO)
+        .map_err(|faults| told(faults.to_string().lines().next().unwrap_or_default().to_owned()))
 }
 
 fn observation(
@@ -64,7 +151,7 @@ fn observation(
     taken: &SnapshotTaken,
     operations: BTreeMap<String, u64>,
     reader: &HeapReader,
-) -> Result<Observation, ArchiveError> {
+) -> Result<Observation, HeapError> {
     let path = run.join(&taken.file);
     let bytes = read(&path)?;
     let census = sidecar(&path).map(|sidecar| sidecar.census).unwrap_or_default();
@@ -82,13 +169,17 @@ fn observation(
     })
 }
 
-/// Judges snapshots in the order given. Nobody counted operations, so growth is counted per
-/// second where the snapshots say when they were taken, and per snapshot otherwise.
+/// Judges snapshots in the order given. Where nobody says what was done between them, growth is
+/// counted per second if the snapshots say when they were taken, and per snapshot otherwise.
 ///
 /// # Errors
 ///
 /// [`ArchiveError`].
-pub fn judge_files(paths: &[PathBuf], reader: &HeapReader) -> Result<MemoryVerdict, ArchiveError> {
+pub fn judge_files(paths: &[PathBuf], terms: &Terms) -> Result<MemoryVerdict, ArchiveError> {
+    if let Some(work) = &terms.work {
+        work.fits(paths.len())?;
+    }
+    let reader = HeapReader::new(terms.site_rules(SiteRules::default()));
     let mut series = Series::default();
     let mut last_ms: Option<u64> = None;
     for (index, path) in paths.iter().enumerate() {
@@ -99,7 +190,10 @@ pub fn judge_files(paths: &[PathBuf], reader: &HeapReader) -> Result<MemoryVerdi
             (Some(last), Some(at)) if at > last => Some(((at - last) / 1_000).max(1)),
             _ => None,
         };
-        let (name, count) = seconds.map_or((PER_SNAPSHOT, 1), |count| (PER_SECOND, count));
+        let (name, count) = match &terms.work {
+            Some(work) => (work.name.as_str(), work.before(index)),
+            None => seconds.map_or((PER_SNAPSHOT, 1), |count| (PER_SECOND, count)),
+        };
         last_ms = at_ms.or(last_ms);
         series.push(Observation {
             round: index as u32,
@@ -112,7 +206,26 @@ pub fn judge_files(paths: &[PathBuf], reader: &HeapReader) -> Result<MemoryVerdi
             ..Observation::default()
         });
     }
-    Ok(judge(&series, &Rules::default()))
+    Ok(judge(&series, &terms.rules(None, terms.work.is_some())))
+}
+
+impl Work {
+    /// Operations before the file at `index`; none before the first.
+    fn before(&self, index: usize) -> u64 {
+        let counts = &self.counts;
+        let single = counts.first().copied().filter(|_| counts.len() == 1);
+        let at = || index.checked_sub(1).and_then(|at| counts.get(at)).copied();
+        if index == 0 { 0 } else { single.or_else(at).unwrap_or_default() }
+    }
+
+    fn fits(&self, files: usize) -> Result<(), ArchiveError> {
+        let (given, between) = (self.counts.len(), files.saturating_sub(1));
+        if given == 1 || given == between {
+            Ok(())
+        } else {
+            Err(ArchiveError::Work { given, between })
+        }
+    }
 }
 
 /// The sidecar beside a snapshot, if there is one.

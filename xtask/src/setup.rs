@@ -25,13 +25,15 @@ struct Package {
     purpose: Purpose,
 }
 
-const PACKAGES: [Package; 8] = [
+const PACKAGES: [Package; 9] = [
     // jemalloc is built by configure and make.
     Package { program: "make", package: "make", purpose: Purpose::Test },
     // The screens are tested in a real terminal.
     Package { program: "tmux", package: "tmux", purpose: Purpose::Test },
     // The HTML report is opened by a real browser.
     Package { program: "chromium", package: "chromium", purpose: Purpose::Test },
+    // Examples in Go are read by its own tools.
+    Package { program: "gofmt", package: "golang-go", purpose: Purpose::Test },
     // The peer that every load generator is measured against.
     Package { program: "wrk", package: "wrk", purpose: Purpose::Bench },
     // Two more that are in many hands.

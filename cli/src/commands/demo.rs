@@ -13,6 +13,7 @@ use clap::Args;
 use ebbtide_loadgen::{Scenario, Segment};
 use ebbtide_record::verdict::SiteVerdict;
 use ebbtide_record::{State, Summary, Verdict};
+use ebbtide_reports::text::explain_command;
 use ebbtide_reports::{figures, finding};
 use ebbtide_rounds::{Control, Outcome, RunRequest, exit, folder};
 use std::fmt::Write as _;
@@ -145,7 +146,7 @@ fn story(site: &SiteVerdict, leak: &Outcome, mended: &Outcome) -> String {
     let report = |outcome: &Outcome| output::shown(&outcome.folder.join(folder::REPORT));
     let _ = writeln!(out, "\n  reports: {}", report(leak));
     let _ = writeln!(out, "           {}", report(mended));
-    let _ = writeln!(out, "\n  next: ebb watch {}", output::shown(&leak.folder));
+    let _ = writeln!(out, "\n  next: {}", explain_command(&output::shown(&leak.folder), 1));
     out
 }
 

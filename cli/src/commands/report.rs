@@ -6,7 +6,7 @@ use super::command_line;
 use super::run::write_report;
 use crate::failure::Failure;
 use crate::form::{self, Form};
-use crate::output::Output;
+use crate::output::{self, Output};
 use clap::{Args, Subcommand};
 use ebbtide_rounds::{exit, folder, join};
 use std::path::PathBuf;
@@ -20,7 +20,10 @@ pub(crate) struct Report {
     /// The run's folder
     #[arg(required = true)]
     run: Option<PathBuf>,
-    /// Print the summary as one JSON document
+    /// Explain one site as the run judged it: a row, the start of its id, or a part of its name
+    #[arg(long, value_name = "SITE", conflicts_with_all = ["format", "out"])]
+    explain: Option<String>,
+    /// Print the summary (with --explain: the explanation) as one JSON document
     #[arg(long)]
     json: bool,
     /// Write this form to --out (to standard output without it) and leave the folder alone
@@ -86,6 +89,11 @@ impl Report {
                 "`{}` holds no event of a run yet: nothing can be reported",
                 run.display()
             )));
+        }
+        if let Some(site) = &self.explain {
+            let name = run.is_dir().then(|| output::shown(&run));
+            output.explained(&state, site, name.as_deref(), self.json)?;
+            return Ok(exit::FINE);
         }
         let form = self.format.or_else(|| self.out.as_deref().map(Form::of));
         if let Some(form) = form {

@@ -112,6 +112,13 @@ impl Likely {
                 ),
             });
         }
+        if cause == Cause::Cache && by_replay(site) {
+            because.push(
+                "the same input makes it grow again, so nothing in it is found by key: a list, or \
+                 keys that never repeat"
+                    .to_owned(),
+            );
+        }
         because.extend(whole(case));
         if site.container_bytes > 0 {
             because.push(format!(
@@ -132,9 +139,16 @@ fn by_key_alone(site: &SiteVerdict) -> bool {
     })
 }
 
+/// Replayed input makes it grow as surely as new input.
+fn by_replay(site: &SiteVerdict) -> bool {
+    site.growth_on_replay.as_ref().is_some_and(|replay| {
+        replay.low > 0.0 && replay.value >= REPLAY_SHARE * site.growth_per_op.value
+    })
+}
+
 /// Objects that come one (or two, three) at a time.
 fn whole(case: &Case<'_>) -> Option<String> {
-    let objects = &case.site.objects_per_op;
+    let objects = case.site.objects_per_op.as_ref()?;
     let nearest = objects.value.round();
     let off = (objects.value - nearest).abs();
     (objects.confidence > 0.0 && nearest >= 1.0 && off <= WHOLE_WITHIN * nearest).then(|| {

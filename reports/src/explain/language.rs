@@ -1,5 +1,6 @@
-//! The language of a site, by the endings of the files on its stack. In: a site. Out: one of the
-//! three that cures are written in, where it is known. TypeScript reads the JavaScript ones.
+//! The language of a site, by the endings of the files on its stack.
+//! In: a site. Out: one of the three that cures are written in, where it is known.
+//! TypeScript is left to the JavaScript ones, which it reads.
 
 use ebbtide_record::verdict::SiteVerdict;
 use serde::Serialize;

@@ -46,8 +46,23 @@ impl<'a> Case<'a> {
     /// The operation that growth is counted per: `connect /ws`, or `operation` where nobody knows.
     #[must_use]
     pub fn operation(&self) -> &'a str {
-        let said = [&self.site.growth_per_op, &self.site.objects_per_op];
-        said.iter().map(|e| e.operation.as_str()).find(|o| !o.is_empty()).unwrap_or("operation")
+        let said = [Some(&self.site.growth_per_op), self.site.objects_per_op.as_ref()];
+        let names = said.into_iter().flatten().map(|estimate| estimate.operation.as_str());
+        names.into_iter().find(|name| !name.is_empty()).unwrap_or("operation")
+    }
+
+    /// Whether it grows, or may.
+    fn grows(&self) -> bool {
+        matches!(self.site.verdict, Verdict::Leaking | Verdict::Growing | Verdict::Inconclusive)
+    }
+
+    /// Growth of no interest, bytes per operation: as judged, or as the run has it.
+    fn limit(&self) -> f64 {
+        if !self.site.evidence.is_empty() {
+            return self.site.evidence.limit;
+        }
+        let limits = &self.memory.limits;
+        limits.get(self.operation()).or_else(|| limits.get("*")).copied().unwrap_or(0.0)
     }
 }
 
@@ -68,11 +83,7 @@ impl Explanation {
     /// Explains a site.
     #[must_use]
     pub fn of(case: &Case<'_>) -> Self {
-        let grows = matches!(
-            case.site.verdict,
-            Verdict::Leaking | Verdict::Growing | Verdict::Inconclusive
-        );
-        let likely = grows.then(|| Likely::of(case));
+        let likely = case.grows().then(|| Likely::of(case));
         let cure = likely.as_ref().map(|likely| Cure::of(likely.cause, Language::of(case.site)));
         Self { rungs: rungs::of(case), likely, cure, onward: next::of(case) }
     }

@@ -1,14 +1,17 @@
 //! What to do next about a site, as something to type: a command, or a setting of the scenario.
-//! In: a case. Out: steps, the most useful first. What they will show is left to the next run.
+//! In: a case. Out: steps, the most useful first.
+//! What they will show is left to the next run.
 
 use super::Case;
 use crate::figures;
-use crate::text::quoted;
+use crate::shell::quoted;
 use ebbtide_record::{RoundKind, Verdict};
 use serde::Serialize;
 
 /// Rounds that are plenty: the default of `memory.max_rounds`.
 const ROUNDS_PLENTY: u32 = 32;
+/// Less more work than that many times what was done tells nothing new.
+const MORE_WORK_MIN: f64 = 2.0;
 /// More work than that many times what was done is not asked for in one step.
 const MORE_WORK_MAX: f64 = 64.0;
 
@@ -91,7 +94,8 @@ fn by_bound(case: &Case<'_>, steps: &mut Vec<Onward>) {
     if let Some(seen) = case.site.evidence.inputs_seen {
         steps.push(onward(
             format!(
-                "no bound was seen up to {} operations with new input: bring more than it should hold",
+                "no bound was seen up to {} operations with new input: bring more than it should \
+                 hold",
                 figures::count(seen)
             ),
             format!("[memory]\noperations_per_round = {}", rounded(per_round(case) * 4.0)),
@@ -101,21 +105,19 @@ fn by_bound(case: &Case<'_>, steps: &mut Vec<Onward>) {
 
 /// More work, as much as the limit asks for.
 fn more(case: &Case<'_>) -> Vec<Onward> {
-    let done = per_round(case);
-    let limits = &case.memory.limits;
-    let limit = limits.get(case.operation()).or_else(|| limits.get("*")).copied();
+    let (done, limit) = (per_round(case), case.limit());
     let seen = case.memory.detectable.get(case.operation()).copied();
-    let seen = seen.or(case.memory.detectable_bytes_per_op);
+    let seen = seen.or(case.memory.detectable_bytes_per_op).unwrap_or(0.0);
+    let growth = &case.site.growth_per_op;
+    // Intervals narrow as the work grows, until what is around them is within the limit.
+    let narrow = seen.max((growth.high - growth.low) / 2.0);
     let mut steps = Vec::new();
-    if let (Some(limit), Some(seen)) = (limit.filter(|limit| *limit > 0.0), seen)
-        && seen > limit
-        && done > 0.0
-    {
-        let times = (seen / limit).min(MORE_WORK_MAX);
+    if done > 0.0 && limit > 0.0 {
+        let times = (narrow / limit).clamp(MORE_WORK_MIN, MORE_WORK_MAX);
         steps.push(onward(
             format!(
-                "{} per {} would have been seen, {} is asked for: do more work in each round",
-                figures::bytes(seen),
+                "more work in each round: this one told growth to {} per {}, the limit is {}",
+                figures::bytes(narrow),
                 case.operation(),
                 figures::bytes(limit)
             ),
@@ -126,11 +128,11 @@ fn more(case: &Case<'_>) -> Vec<Onward> {
     if most > 0 && most < ROUNDS_PLENTY {
         let rounds = (most * 2).min(ROUNDS_PLENTY);
         steps.push(onward(
-            "give it rounds until it is decided",
+            "or rounds until it is decided",
             format!("[memory]\nmax_rounds = {rounds}"),
         ));
     }
-    steps.extend(again(case, "then once more"));
+    steps.extend(again(case, "then the same run again"));
     steps
 }
 

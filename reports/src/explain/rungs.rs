@@ -20,6 +20,10 @@ const REPLAY_SHARE: f64 = 0.25;
 const BACKLOG_SHARE: f64 = 0.1;
 /// Looks there are at most, and so parts the error is spent in.
 const LOOKS: u32 = 5;
+/// Fewer samples that came and went, per one that stayed, are none to speak of.
+const TURNOVER_SLIGHT: f64 = 0.05;
+/// Chances below this are told as such: no model of the world is that good.
+const CHANCE_MIN: f64 = 1e-12;
 /// Growth at rest above this share of growth at work is the clock's, not the work's.
 const CLOCK_SHARE: f64 = 0.5;
 
@@ -68,21 +72,23 @@ fn rung(name: &'static str, bearing: Bearing, says: impl Into<String>) -> Rung {
 /// The rungs of a site, in the order in which the verdict asks.
 pub(super) fn of(case: &Case<'_>) -> Vec<Rung> {
     let evidence = &case.site.evidence;
+    // Where nothing grows, nobody asks by what, nor what became of it.
+    let asked = |rung: Option<Rung>| rung.filter(|_| case.grows());
     [
         bound(evidence),
         growth(case),
         samples(evidence),
-        operation(case),
+        asked(operation(case)),
         halves(case),
         fading(evidence),
         replay(case),
-        backlog(evidence),
+        asked(backlog(evidence)),
         rest(evidence),
-        ages(evidence),
+        asked(ages(evidence)),
         census(case),
-        objects(case),
+        asked(objects(case)),
         container(case),
-        chance(case),
+        asked(chance(case)),
         seen(case),
     ]
     .into_iter()
@@ -113,7 +119,7 @@ fn growth(case: &Case<'_>) -> Option<Rung> {
     if !measured(growth) {
         return None;
     }
-    let limit = limit(case);
+    let limit = case.limit();
     let bearing = if growth.low > limit {
         Bearing::For
     } else if growth.high <= limit {
@@ -126,22 +132,13 @@ fn growth(case: &Case<'_>) -> Option<Rung> {
         rounds => rounds,
     };
     let says = format!(
-        "{} per {} over {rounds} rounds ({} interval); up to {} is of no interest",
+        "{} per {} over {rounds} measured rounds ({:.0} % interval); the limit is {}",
         estimate_bytes(growth),
         case.operation(),
-        figures::percent(growth.confidence),
+        growth.confidence * 100.0,
         figures::bytes(limit)
     );
     Some(rung("growth", bearing, says))
-}
-
-/// Growth of no interest: as judged, or as the run has it for the operation.
-fn limit(case: &Case<'_>) -> f64 {
-    if !case.site.evidence.is_empty() {
-        return case.site.evidence.limit;
-    }
-    let limits = &case.memory.limits;
-    limits.get(case.operation()).or_else(|| limits.get("*")).copied().unwrap_or(0.0)
 }
 
 fn measured_rounds<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a RoundPoint> {
@@ -150,10 +147,15 @@ fn measured_rounds<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a RoundPoint> 
 
 fn samples(evidence: &Evidence) -> Option<Rung> {
     let net = evidence.net_samples?;
-    let turned = evidence.turnover.map_or_else(String::new, |turnover| {
-        format!("; for each, {} more came and went", figures::number(turnover))
-    });
-    let says = format!("it rests on {} net heap samples{turned}", figures::number(net));
+    let turned = match evidence.turnover {
+        Some(turnover) if turnover < TURNOVER_SLIGHT => {
+            "; next to none came and went meanwhile".to_owned()
+        }
+        Some(turnover) => format!("; for each, {} more came and went", figures::number(turnover)),
+        None => String::new(),
+    };
+    let stayed = figures::count(net.max(0.0).round() as u64);
+    let says = format!("{stayed} heap samples stayed{turned}");
     Some(rung("samples", Bearing::Neither, says))
 }
 
@@ -172,21 +174,19 @@ fn operation(case: &Case<'_>) -> Option<Rung> {
         }
         Some((name, margin)) if *margin < MARGIN_SURE => {
             let says = format!(
-                "{best} explains it best, but {name} nearly as well (chi squared {} apart, {} \
-                 would be sure)",
-                figures::number(*margin),
-                figures::number(MARGIN_SURE)
+                "{best} explains it best, but {name} nearly as well (chi squared {} apart, \
+                 {MARGIN_SURE} would be sure)",
+                figures::number(*margin)
             );
             rung("operation", Bearing::Open, says)
         }
         Some((name, margin)) => {
             let says = format!(
                 "{best} explains it best; the runner-up, {name}, is worse by {} in chi squared \
-                 ({} is sure)",
-                figures::number(*margin),
-                figures::number(MARGIN_SURE)
+                 ({MARGIN_SURE} is sure)",
+                figures::number(*margin)
             );
-            rung("operation", Bearing::For, says)
+            rung("operation", Bearing::Neither, says)
         }
     })
 }
@@ -281,13 +281,13 @@ fn replay(case: &Case<'_>) -> Option<Rung> {
 fn backlog(evidence: &Evidence) -> Option<Rung> {
     let left = evidence.left_at_rest?;
     let told = format!(
-        "{} of what the load had raised, in the whole heap, was still there at rest",
-        figures::percent(left)
+        "{:.0} % of what the load raised, in the whole heap, was still there at rest",
+        left * 100.0
     );
     Some(if left < BACKLOG_SHARE {
         rung("backlog", Bearing::Against, format!("{told}: a backlog that empties"))
     } else {
-        rung("backlog", Bearing::For, format!("{told}: no mere backlog"))
+        rung("backlog", Bearing::For, format!("{told}: not a backlog"))
     })
 }
 
@@ -336,26 +336,31 @@ fn ages(evidence: &Evidence) -> Option<Rung> {
 
 fn census(case: &Case<'_>) -> Option<Rung> {
     let census = case.site.evidence.census.as_ref()?;
-    let told = format!(
-        "the process counts {} live {}s per {}, made at {}:{}",
-        estimate(&census.per_op),
-        census.kind.words(),
-        case.operation(),
-        census.file,
-        census.line
-    );
+    let (kind, operation) = (census.kind.words(), case.operation());
+    let place = format!("{}:{}", census.file, census.line);
     Some(match census.whole {
         Some(whole) => {
-            let says = format!("{told}: {} for each, a whole number", figures::count(whole.into()));
+            let plural = if whole == 1 { "" } else { "s" };
+            let says = format!(
+                "the process counts {whole} more live {kind}{plural} for each {operation} ({}), \
+                 made at {place}",
+                estimate(&census.per_op)
+            );
             rung("census", Bearing::For, says)
         }
-        None if census.per_op.low > 0.0 => rung("census", Bearing::For, told),
-        None => rung("census", Bearing::Open, told),
+        None => {
+            let bearing = if census.per_op.low > 0.0 { Bearing::For } else { Bearing::Open };
+            let says = format!(
+                "the process counts {} more live {kind}s per {operation}, made at {place}",
+                estimate(&census.per_op)
+            );
+            rung("census", bearing, says)
+        }
     })
 }
 
 fn objects(case: &Case<'_>) -> Option<Rung> {
-    let objects = &case.site.objects_per_op;
+    let objects = case.site.objects_per_op.as_ref()?;
     (measured(objects) && objects.value > 0.0).then(|| {
         let each = case.site.growth_per_op.value / objects.value;
         let size = if each > 0.0 && each.is_finite() {
@@ -389,14 +394,17 @@ fn chance(case: &Case<'_>) -> Option<Rung> {
         1 => "one site".to_owned(),
         sites => format!("{sites} sites"),
     };
-    let told = format!("{} by chance, corrected for {sites}", probability(site.p_value));
+    let told = format!(
+        "of such growth if there were none: {}, corrected for {sites}",
+        probability(site.p_value)
+    );
     if evidence.alpha <= 0.0 {
         return Some(rung("chance", Bearing::Neither, told));
     }
     let says = format!(
-        "{told}; look {} of at most {LOOKS} may spend {}",
-        evidence.look,
-        probability(evidence.alpha)
+        "{told}; {} is sure at this look, {} of at most {LOOKS}",
+        probability(evidence.alpha),
+        evidence.look
     );
     let sure = site.p_value <= evidence.alpha;
     Some(rung("chance", if sure { Bearing::For } else { Bearing::Open }, says))
@@ -404,7 +412,11 @@ fn chance(case: &Case<'_>) -> Option<Rung> {
 
 /// A small chance with one digit that counts.
 fn probability(p: f64) -> String {
-    if p > 0.0 && p < 0.001 { format!("{p:.0e}") } else { figures::number(p) }
+    match p {
+        p if p < CHANCE_MIN => format!("below {CHANCE_MIN:.0e}"),
+        p if p < 0.001 => format!("{p:.0e}"),
+        p => figures::number(p),
+    }
 }
 
 fn seen(case: &Case<'_>) -> Option<Rung> {

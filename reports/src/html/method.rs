@@ -4,7 +4,7 @@
 
 use super::markup::escaped;
 use crate::figures;
-use crate::text::quoted;
+use crate::shell::quoted;
 use ebbtide_record::State;
 use std::fmt::Write as _;
 

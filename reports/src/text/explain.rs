@@ -10,8 +10,8 @@ use crate::finding::{self, Tone};
 use ebbtide_record::verdict::FrameLine;
 use std::fmt::Write as _;
 
-/// Frames shown; deeper ones are those of a runtime.
-const FRAMES_MAX: usize = 24;
+/// Frames looked at; deeper ones are those of a runtime.
+const FRAMES_MAX: usize = 200;
 /// The column at which the sentence of a rung begins.
 const RUNG_INDENT: usize = 17;
 /// Points drawn of a series: as many as fit beside its ends.
@@ -23,7 +23,7 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 #[must_use]
 pub fn explain(case: &Case<'_>, style: Style<'_>) -> String {
     let explanation = Explanation::of(case);
-    let mut out = head(case, style);
+    let mut out = head(case, explanation.likely.as_ref(), style);
     out.push_str(&ladder(&explanation.rungs, style));
     out.push_str(&series(&case.site.series, style));
     out.push_str(&stack(&case.site.stack, style));
@@ -34,7 +34,7 @@ pub fn explain(case: &Case<'_>, style: Style<'_>) -> String {
     out
 }
 
-fn head(case: &Case<'_>, style: Style<'_>) -> String {
+fn head(case: &Case<'_>, likely: Option<&Likely>, style: Style<'_>) -> String {
     let site = case.site;
     let word = site.verdict.key().to_uppercase().replace('_', " ");
     let indent = 2 + word.len() + 2;
@@ -44,11 +44,13 @@ fn head(case: &Case<'_>, style: Style<'_>) -> String {
         "" => String::new(),
         from => format!(" (by the {from})"),
     };
+    let objects = site
+        .live_objects
+        .map_or_else(String::new, |objects| format!(" in {} objects", figures::count(objects)));
     let facts = format!(
-        "kind {}{from}; {} live in {} objects; site {}",
+        "kind {}{from}; {} live{objects}; site {}",
         site.kind.words(),
         figures::bytes(site.live_bytes as f64),
-        figures::count(site.live_objects),
         site.id
     );
     let painted = style.paint(Paint::of(Tone::of(site.verdict)), &word);
@@ -57,10 +59,20 @@ fn head(case: &Case<'_>, style: Style<'_>) -> String {
     for line in wrapped(&clean(&facts), room) {
         let _ = writeln!(out, "{:indent$}{}", "", style.paint(Paint::Quiet, &line));
     }
-    for reason in &site.reasons {
+    if let Some(likely) = likely {
+        let _ = writeln!(out, "{:indent$}likely cause: {}", "", likely.cause.words());
+    }
+    for reason in site.reasons.iter().filter(|reason| !is_on_the_ladder(reason, case)) {
         out.push_str(&bullet(reason, indent, style));
     }
     out
+}
+
+/// A reason that a rung tells with more numbers.
+fn is_on_the_ladder(reason: &str, case: &Case<'_>) -> bool {
+    let evidence = &case.site.evidence;
+    (reason.starts_with("replayed input makes it grow") && evidence.on_new.is_some())
+        || (reason.starts_with("the census counts") && evidence.census.is_some())
 }
 
 /// A sentence behind a dash, its further lines under its first word.
@@ -137,16 +149,33 @@ fn stack(stack: &[FrameLine], style: Style<'_>) -> String {
     }
     let mut out = style.heading("stack, the allocating end first (> your own code)");
     let room = style.width().saturating_sub(4);
-    for frame in stack.iter().take(FRAMES_MAX) {
+    let foreign = stack.iter().all(|frame| !frame.own);
+    let mut hidden = 0;
+    for (at, frame) in stack.iter().enumerate().take(FRAMES_MAX) {
+        // Of a run of frames of libraries the one that own code calls says what is asked for.
+        let called = stack.get(at + 1).is_some_and(|caller| caller.own);
+        if !(frame.own || called || foreign) {
+            hidden += 1;
+            continue;
+        }
+        out.push_str(&left_out(&mut hidden, style));
         let place = finding::place(&frame.function, &frame.file, frame.line);
         let place = shortened(&clean(&place), room);
         let (sign, paint) = if frame.own { ('>', Paint::Strong) } else { (' ', Paint::Quiet) };
         let _ = writeln!(out, "  {sign} {}", style.paint(paint, &place));
     }
-    if let more @ 1.. = stack.len().saturating_sub(FRAMES_MAX) {
-        let _ = writeln!(out, "    and {more} more");
-    }
+    hidden += stack.len().saturating_sub(FRAMES_MAX);
+    out.push_str(&left_out(&mut hidden, style));
     out
+}
+
+/// A line for the frames left out since the last one shown.
+fn left_out(hidden: &mut usize, style: Style<'_>) -> String {
+    match std::mem::take(hidden) {
+        0 => String::new(),
+        1 => format!("    {}\n", style.paint(Paint::Quiet, "… 1 frame of a library")),
+        n => format!("    {}\n", style.paint(Paint::Quiet, &format!("… {n} frames of libraries"))),
+    }
 }
 
 fn cause(likely: &Likely, cure: &Cure, style: Style<'_>) -> String {

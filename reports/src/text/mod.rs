@@ -12,6 +12,7 @@ mod table;
 
 use crate::figures;
 use crate::finding::{self, Finding, Tone};
+use crate::shell::quoted;
 use ebbtide_record::{State, Verdict};
 pub use explain::{bars, explain};
 pub(crate) use load::plain_value;
@@ -96,9 +97,15 @@ pub fn next_command(state: &State, folder: Option<&str>) -> Option<String> {
     Some(match state.memory.verdict {
         _ if unfinished => format!("ebb report {folder}"),
         Verdict::Inconclusive => format!("ebb leaks {folder}"),
-        Verdict::Leaking | Verdict::Growing => format!("ebb watch {folder}"),
+        Verdict::Leaking | Verdict::Growing => format!("ebb leaks {folder} --explain 1"),
         _ => format!("ebb report {folder}"),
     })
+}
+
+/// The command that explains the site of a row, from 1.
+#[must_use]
+pub fn explain_command(folder: &str, row: usize) -> String {
+    format!("ebb leaks {} --explain {row}", quoted(folder))
 }
 
 fn banner_lines(finding: &Finding, style: Style<'_>) -> String {
@@ -138,16 +145,6 @@ fn head(state: &State, style: Style<'_>) -> String {
         let _ = writeln!(out, "  {}", style.paint(Paint::Quiet, &line));
     }
     out
-}
-
-/// A word as a shell takes it: quoted when it holds anything but plain characters.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 /// The mark before a line that says how something ended; a shape, so that no colour is needed.

@@ -1,5 +1,6 @@
-//! A cache or a list without a bound. Text alone: in goes nothing, out goes one entry for
-//! `cure`. Whether this is the cause is left to `cause`.
+//! A cache or a list without a bound: what is wrong, what mends it, where to look, and examples.
+//! In: nothing. Out: one entry for `cure`, text alone.
+//! Whether this is the cause is left to `cause`.
 
 use super::super::Language;
 use super::{Entry, Example};
@@ -49,7 +50,8 @@ views := map[UserID]View{}
 views[user.ID] = view
 "#,
             mended: r#"
-views, err := lru.New[UserID, View](10_000) // github.com/hashicorp/golang-lru/v2
+// github.com/hashicorp/golang-lru/v2
+views, err := lru.New[UserID, View](10_000)
 if err != nil {
 	return err
 }

@@ -1,5 +1,7 @@
-//! A connection that is kept after it has ended. Text alone: in goes nothing, out goes one entry
-//! for `cure`. Whether this is the cause is left to `cause`.
+//! A connection that is kept after it has ended:
+//! what is wrong, what mends it, where to look, and examples.
+//! In: nothing. Out: one entry for `cure`, text alone.
+//! Whether this is the cause is left to `cause`.
 
 use super::super::Language;
 use super::{Entry, Example};
@@ -31,7 +33,7 @@ server.on("connection", (socket) => {
             language: Language::Rust,
             leaks: r#"
 sessions.insert(id, session.clone());
-serve(session).await?; // an error or a cancelled task leaves the entry
+serve(session).await?; // an error leaves the entry, and so does an abort
 sessions.remove(&id);
 "#,
             mended: r#"
@@ -44,7 +46,7 @@ impl Drop for Entry<'_> {
 }
 
 sessions.insert(id, session.clone());
-let _entry = Entry(&sessions, id); // removed when this scope ends, however it ends
+let _entry = Entry(&sessions, id); // removed however this scope ends
 serve(session).await?;
 "#,
         },

@@ -1,5 +1,7 @@
-//! A request that is kept after its reply. Text alone: in goes nothing, out goes one entry for
-//! `cure`. Whether this is the cause is left to `cause`.
+//! A request that is kept after its reply:
+//! what is wrong, what mends it, where to look, and examples.
+//! In: nothing. Out: one entry for `cure`, text alone.
+//! Whether this is the cause is left to `cause`.
 
 use super::super::Language;
 use super::{Entry, Example};
@@ -28,22 +30,24 @@ res.once("close", () => write(id)); // goes with the reply
         Example {
             language: Language::Rust,
             leaks: r#"
-audits.push(Box::new(move || write(request.header("x-id")))); // owns all of request
+// Owns all of request.
+audits.push(Box::new(move || write(request.header("x-id"))));
 "#,
             mended: r#"
 let id = request.header("x-id").to_owned(); // not a slice of the body
 drop(request);
-audits.send(id).await?; // a bounded channel, whose reader drops what it has written
+audits.send(id).await?; // a bounded channel with a reader
 "#,
         },
         Example {
             language: Language::Go,
             leaks: r#"
-audits = append(audits, func() { write(r.Header.Get("X-Id")) }) // holds all of r
+// Holds all of r.
+audits = append(audits, func() { write(r.Header.Get("X-Id")) })
 "#,
             mended: r#"
-id := strings.Clone(r.Header.Get("X-Id")) // not a slice of a larger buffer
-audits <- id                              // a bounded channel with a reader
+id := strings.Clone(r.Header.Get("X-Id")) // not a slice of a buffer
+audits <- id                              // bounded, with a reader
 "#,
         },
     ],

@@ -1,4 +1,5 @@
-//! A listener that is never removed. Text alone: in goes nothing, out goes one entry for `cure`.
+//! A listener that is never removed: what is wrong, what mends it, where to look, and examples.
+//! In: nothing. Out: one entry for `cure`, text alone.
 //! Whether this is the cause is left to `cause`.
 
 use super::super::Language;
@@ -42,7 +43,8 @@ impl Drop for Subscription<'_> {
     }
 }
 
-let _kept = Subscription(&hub, hub.subscribe(sender)); // removed on every way out
+// Removed on every way out.
+let _kept = Subscription(&hub, hub.subscribe(sender));
 serve(socket).await?;
 "#,
         },
@@ -50,7 +52,7 @@ serve(socket).await?;
             language: Language::Go,
             leaks: r#"
 updates := hub.Subscribe()
-for update := range updates { // nobody unsubscribes when the client has gone
+for update := range updates { // goes on when the client has gone
 	send(conn, update)
 }
 "#,

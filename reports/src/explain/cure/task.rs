@@ -1,5 +1,6 @@
-//! A task that never ends. Text alone: in goes nothing, out goes one entry for `cure`. Whether
-//! this is the cause is left to `cause`.
+//! A task that never ends: what is wrong, what mends it, where to look, and examples.
+//! In: nothing. Out: one entry for `cure`, text alone.
+//! Whether this is the cause is left to `cause`.
 
 use super::super::Language;
 use super::{Entry, Example};
@@ -19,25 +20,29 @@ pub(super) const ENTRY: Entry = Entry {
         Example {
             language: Language::JavaScript,
             leaks: r#"
-await new Promise((resolve) => pending.set(id, resolve)); // the answer may never come
+// The answer may never come.
+await new Promise((resolve) => pending.set(id, resolve));
 "#,
             mended: r#"
 import { once } from "node:events";
 
-await once(answers, id, { signal: AbortSignal.timeout(5_000) }); // removes its listeners too
+// Removes its listeners when the time is up, too.
+await once(answers, id, { signal: AbortSignal.timeout(5_000) });
 "#,
         },
         Example {
             language: Language::Rust,
             leaks: r#"
 tokio::spawn(async move {
-    while let Some(update) = updates.recv().await { // the sender is kept elsewhere for good
+    // Never ends: its sender is kept elsewhere.
+    while let Some(update) = updates.recv().await {
         send(&update).await;
     }
 });
 "#,
             mended: r#"
-let mut tasks = JoinSet::new(); // aborts its tasks when it is dropped with the connection
+// Aborts its tasks when it is dropped, with the connection that owns it.
+let mut tasks = JoinSet::new();
 tasks.spawn(async move {
     while let Some(update) = updates.recv().await {
         send(&update).await;
@@ -49,7 +54,7 @@ tasks.spawn(async move {
             language: Language::Go,
             leaks: r#"
 results := make(chan Result)
-go func() { results <- query() }() // waits for ever once the reader has given up
+go func() { results <- query() }() // waits for ever without a reader
 "#,
             mended: r#"
 results := make(chan Result, 1) // room for the one result, read or not

@@ -1,4 +1,5 @@
-//! A timer that is never cleared. Text alone: in goes nothing, out goes one entry for `cure`.
+//! A timer that is never cleared: what is wrong, what mends it, where to look, and examples.
+//! In: nothing. Out: one entry for `cure`, text alone.
 //! Whether this is the cause is left to `cause`.
 
 use super::super::Language;

@@ -1,5 +1,6 @@
-//! Growth whose cause no name tells. Text alone: in goes nothing, out goes one entry for `cure`:
-//! how to find the holder.
+//! Growth whose cause no name tells: how to find who holds it, and examples.
+//! In: nothing. Out: one entry for `cure`, text alone.
+//! That nothing else is known is left to `cause`.
 
 use super::super::Language;
 use super::{Entry, Example};
@@ -33,7 +34,7 @@ let node = Rc::new(Node::new(parent.clone())); // each holds the other
 parent.children.borrow_mut().push(node);
 "#,
             mended: r#"
-let node = Rc::new(Node::new(Rc::downgrade(&parent))); // one of the two is weak
+let node = Rc::new(Node::new(Rc::downgrade(&parent))); // one is weak
 parent.children.borrow_mut().push(node);
 "#,
         },
