@@ -4,7 +4,7 @@
 //! of tests that passed, and an error at the first step that fails. The steps themselves are
 //! cargo's, cargo-deny's and `tidy`'s.
 
-use crate::{paths, process, setup, tidy};
+use crate::{paths, process, setup, tidy, truth};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::process::{Command, Stdio};
@@ -19,8 +19,9 @@ pub(crate) enum Strictness {
     Locked,
 }
 
-/// A package of its own, outside the workspace: a service as a user would write it.
-const FOREIGN_MANIFEST: &str = "probe/tests/foreign/Cargo.toml";
+/// Packages of their own, outside the workspace: services as a user would write them.
+const FOREIGN_MANIFESTS: [&str; 2] =
+    ["probe/tests/foreign/Cargo.toml", "cli/tests/planted/Cargo.toml"];
 
 /// Runs every check; stops at the first that fails.
 pub(crate) fn run(strictness: Strictness) -> Result<()> {
@@ -52,13 +53,14 @@ fn run_steps(strictness: Strictness, steps: &mut Steps) -> Result<()> {
         let mut command = cargo(strictness, &["doc", "--workspace", "--no-deps", "--quiet"]);
         process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    if paths::root().join(FOREIGN_MANIFEST).is_file() {
-        steps.step("foreign", || foreign(strictness))?;
-    }
+    steps.step("foreign", || {
+        FOREIGN_MANIFESTS.into_iter().try_for_each(|manifest| foreign(strictness, manifest))
+    })?;
     let mut tally = Tally::default();
     let tested = steps.step("tests", || test_and_count(strictness, &mut tally));
     steps.tests = Some(tally);
-    tested
+    tested?;
+    steps.step("truth", || truth::ci(strictness == Strictness::Locked))
 }
 
 /// Cargo at the root, with `--locked` where asked.
@@ -88,10 +90,10 @@ fn deny(strictness: Strictness) -> Result<()> {
     process::run(command.args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
 }
 
-/// The foreign package is built by itself, in a build folder of its own, so that nothing of the
-/// workspace's features or profiles can help it along. The probe's tests run it from there.
-fn foreign(strictness: Strictness) -> Result<()> {
-    let manifest = ["--manifest-path", FOREIGN_MANIFEST];
+/// A foreign package is built by itself, in a build folder of its own, so that nothing of the
+/// workspace's features or profiles can help it along. Tests run it from there.
+fn foreign(strictness: Strictness, manifest: &str) -> Result<()> {
+    let manifest = ["--manifest-path", manifest];
     process::run(cargo(strictness, &["fmt", "--check"]).args(manifest))?;
     let mut command = cargo(strictness, &["build", "--quiet"]);
     command.args(manifest).env("CARGO_TARGET_DIR", paths::build_folder().join("foreign"));

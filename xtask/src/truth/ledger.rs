@@ -86,9 +86,9 @@ impl Line {
     }
 }
 
-/// The file of a table.
-pub(super) fn path(root: &Path, table: &str) -> PathBuf {
-    root.join("docs").join("truth").join(format!("{table}.ndjson"))
+/// The file of a table, below the folder that records are kept in.
+pub(super) fn path(records: &Path, table: &str) -> PathBuf {
+    records.join("truth").join(format!("{table}.ndjson"))
 }
 
 /// All runs of a table in the order they were made.

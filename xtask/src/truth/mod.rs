@@ -37,6 +37,8 @@ struct Settings {
     render: bool,
     ci: bool,
     no_build: bool,
+    trial: bool,
+    whole: bool,
 }
 
 impl Settings {
@@ -52,6 +54,7 @@ impl Settings {
                 "--render" => settings.render = true,
                 "--ci" => settings.ci = true,
                 "--no-build" => settings.no_build = true,
+                "--trial" => settings.trial = true,
                 "--runs" => settings.runs = Some(value()?.parse().context("`--runs`")?),
                 "--jobs" => settings.jobs = Some(value()?.parse().context("`--jobs`")?),
                 "--only" => settings.only = Some((*value()?).to_owned()),
@@ -60,7 +63,7 @@ impl Settings {
                 }
                 other => bail!(
                     "`{other}`: a table ({}), --resume, --any-revision, --runs N, --jobs N, \
-                     --only CELL, --list, --render, --no-build or --ci",
+                     --only CELL, --list, --render, --trial, --no-build or --ci",
                     TABLES.map(|(name, _)| name).join(", ")
                 ),
             }
@@ -91,7 +94,18 @@ struct Job {
 /// When settings or scenarios are faulty, something cannot be built, or, with `--ci`, a run was
 /// not right.
 pub(crate) fn truth(words: &[&str]) -> Result<()> {
-    let settings = Settings::read(words)?;
+    make(&Settings::read(words)?)
+}
+
+/// The runs of a build machine. `whole`: nothing is kept for a next build.
+///
+/// # Errors
+/// When a run was not right, too.
+pub(crate) fn ci(whole: bool) -> Result<()> {
+    make(&Settings { whole, ..Settings::read(&["--ci"])? })
+}
+
+fn make(settings: &Settings) -> Result<()> {
     let root = paths::root();
     let mut cells = Vec::new();
     for (name, folder) in TABLES.into_iter().filter(|(name, _)| settings.wants(name)) {
@@ -101,29 +115,33 @@ pub(crate) fn truth(words: &[&str]) -> Result<()> {
         cells.retain(|cell| cell.name.contains(only.as_str()));
     }
     let revision = ledger::revision(&root)?;
+    let records = match settings.trial {
+        true => paths::build_folder().join("truth").join("trial"),
+        false => root.join("docs"),
+    };
     if settings.list {
-        return list(&root, &cells);
+        return list(&records, &cells);
     }
     if !settings.render {
-        let jobs = jobs(&root, &cells, &settings, &revision)?;
-        let shop = workshop(&cells, &settings, revision)?;
+        let jobs = jobs(&records, &cells, settings, &revision)?;
+        let shop = workshop(&cells, settings, revision)?;
         let lines = lanes::make(&shop, &jobs, |line| match settings.ci {
             true => Ok(()),
-            false => ledger::append(&ledger::path(&root, &line.table), line),
+            false => ledger::append(&ledger::path(&records, &line.table), line),
         })?;
         if settings.ci {
             return verdict_of_ci(&lines);
         }
     }
-    paper::write(&root)
+    paper::write(&root, &records)
 }
 
 /// The runs that are still to be made, cell after cell, so that a table grows evenly.
-fn jobs(root: &Path, cells: &[Cell], settings: &Settings, revision: &str) -> Result<Vec<Job>> {
+fn jobs(records: &Path, cells: &[Cell], settings: &Settings, revision: &str) -> Result<Vec<Job>> {
     let mut done = BTreeSet::new();
     if settings.resume {
         for table in cells.iter().map(|cell| &cell.table).collect::<BTreeSet<_>>() {
-            for line in ledger::read(&ledger::path(root, table))? {
+            for line in ledger::read(&ledger::path(records, table))? {
                 let known = settings.any_revision || line.revision == revision;
                 if known && line.outcome != Outcome::Failed {
                     done.insert((line.table, line.cell, line.run));
@@ -147,10 +165,9 @@ fn jobs(root: &Path, cells: &[Cell], settings: &Settings, revision: &str) -> Res
     Ok(jobs)
 }
 
-/// Builds what the cells need, each thing once.
+/// Where things are, once what the cells need is built.
 fn workshop(cells: &[Cell], settings: &Settings, revision: String) -> Result<Workshop> {
-    let (profile, release): (&str, &[&str]) =
-        if settings.ci { ("debug", &[]) } else { ("release", &["--release"]) };
+    let profile = if settings.ci { "debug" } else { "release" };
     let target = paths::build_folder();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = settings.jobs.unwrap_or(1).clamp(1, JOBS_MAX.min(cores));
@@ -167,16 +184,22 @@ fn workshop(cells: &[Cell], settings: &Settings, revision: String) -> Result<Wor
         return Ok(shop);
     }
     println!("building ebb and the planted programs ({profile})");
-    build(cells, &shop, release)?;
+    build(cells, &shop, settings)?;
     Ok(shop)
 }
 
-/// Everything in the build profile of these words.
-fn build(cells: &[Cell], shop: &Workshop, release: &[&str]) -> Result<()> {
+/// Builds `ebb`, the packages and whatever else the cells ask for.
+fn build(cells: &[Cell], shop: &Workshop, settings: &Settings) -> Result<()> {
     let target = paths::build_folder();
     let cargo = |words: &[&str]| {
         let mut command = Command::new("cargo");
-        command.arg("build").args(words).args(release).args(["--quiet", "--locked"]);
+        command.arg("build").args(words).args(["--quiet", "--locked"]);
+        if !settings.ci {
+            command.arg("--release");
+        }
+        if settings.whole {
+            command.env("CARGO_INCREMENTAL", "0");
+        }
         command.current_dir(paths::root());
         command
     };
@@ -187,8 +210,8 @@ fn build(cells: &[Cell], shop: &Workshop, release: &[&str]) -> Result<()> {
         .map(|folder| folder.canonicalize().with_context(|| folder.display().to_string()))
         .collect::<Result<_>>()?;
     for package in packages {
-        let mut command = cargo(&["--manifest-path"]);
-        command.arg(package.join("Cargo.toml"));
+        let mut command = cargo(&[]);
+        command.arg("--manifest-path").arg(package.join("Cargo.toml"));
         // Apart from the workspace, and with other foreign programs, which need the same crates.
         process::run(command.env("CARGO_TARGET_DIR", target.join("foreign")))?;
     }
@@ -206,10 +229,10 @@ fn build(cells: &[Cell], shop: &Workshop, release: &[&str]) -> Result<()> {
 }
 
 /// What there is: tables, cells, runs wanted, and runs made.
-fn list(root: &Path, cells: &[Cell]) -> Result<()> {
+fn list(records: &Path, cells: &[Cell]) -> Result<()> {
     let mut made: BTreeMap<(String, String), usize> = BTreeMap::new();
     for (table, _) in TABLES {
-        for line in ledger::read(&ledger::path(root, table))? {
+        for line in ledger::read(&ledger::path(records, table))? {
             *made.entry((line.table, line.cell)).or_default() += 1;
         }
     }

@@ -15,20 +15,21 @@ const MARK: &str = "<!-- tables -->";
 /// Of a standard normal distribution: 95 % lie within so many deviations.
 const Z95: f64 = 1.96;
 
-/// Writes the tables anew.
+/// Writes the tables anew, of scenarios below `root` and lines below `records`.
 ///
 /// # Errors
 /// When a file cannot be read or written, or the paper has no mark.
-pub(super) fn write(root: &Path) -> Result<()> {
-    let path = root.join("docs").join("truth.md");
-    let paper = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+pub(super) fn write(root: &Path, records: &Path) -> Result<()> {
+    let paper = root.join("docs").join("truth.md");
+    let paper = std::fs::read_to_string(&paper).context("docs/truth.md")?;
     let Some((head, _)) = paper.split_once(MARK) else {
         bail!("docs/truth.md has no line `{MARK}`");
     };
+    let path = records.join("truth.md");
     let mut all = Vec::new();
     let mut sections = String::new();
     for (name, folder) in TABLES.into_iter().filter(|(name, _)| *name != CI) {
-        let lines = ledger::read(&ledger::path(root, name))?;
+        let lines = ledger::read(&ledger::path(records, name))?;
         let cells = table(root, name, folder)?;
         let newest = newest(&lines);
         if !newest.is_empty() {
@@ -39,7 +40,7 @@ pub(super) fn write(root: &Path) -> Result<()> {
     let text = format!("{head}{MARK}\n\n{}{sections}", coverage(&all));
     std::fs::write(&path, text.trim_end().to_owned() + "\n")
         .with_context(|| path.display().to_string())?;
-    println!("written to docs/truth.md");
+    println!("written to {}", path.display());
     Ok(())
 }
 
