@@ -49,6 +49,12 @@ const ALLOCATOR_NAMES: &str = "__rust_ __rustc::__rust_ __rdl_ __rg_ _rjem_ je_ 
      arena_malloc tcache_alloc runtime.mallocgc runtime.newobject runtime.makeslice \
      runtime.profilealloc runtime.mProf_";
 
+/// Functions of the C library that allocate for their caller or lead to it, for valgrind.
+const LIBC_NAMES: &str = "strdup strndup wcsdup asprintf vasprintf getline getdelim open_memstream \
+     fmemopen fopen fopen64 fdopen freopen opendir fdopendir scandir getaddrinfo getcwd realpath \
+     setlocale newlocale qsort regcomp glob setenv putenv tsearch hcreate start_thread clone \
+     clone3 pthread_create dlopen atexit on_exit";
+
 /// Crates that are no user's own, for programs without line tables, where names are all there is.
 const KNOWN_CRATES: &str = "std core alloc proc_macro test tokio tokio_util tokio_tungstenite \
      tungstenite hyper hyper_util h2 http http_body http_body_util httparse axum axum_core tower \
@@ -98,6 +104,10 @@ impl<'a> Ownership<'a> {
         if file.is_empty() {
             return role_by_name(function);
         }
+        // valgrind leaves folders out, of the C library's files as well.
+        if !file.contains('/') && is_c(file) && is_libc(function) {
+            return Role::Language;
+        }
         let role = self.role_by_file(file);
         // The probe is linked into the user's program, and may be built from a path.
         if role == Role::Own && krate(function) == "ebbtide_probe" {
@@ -116,7 +126,7 @@ impl<'a> Ownership<'a> {
             return Role::Allocator;
         }
         // Distributions build the C library with relative paths (`csu/../csu/libc-start.c`).
-        if !file.starts_with('/') && is_c(file) {
+        if !file.starts_with('/') && file.contains('/') && is_c(file) {
             return Role::Language;
         }
         if contains(LIBRARY_PATHS) || is_built_c(file) || file.contains("@v") {
@@ -149,6 +159,14 @@ fn is_allocator(function: &str) -> bool {
 /// others, even where line tables know it by no more than `alloc` in a file of the user's.
 pub(crate) fn is_door(function: &str) -> bool {
     function.starts_with("__rust_") || function.starts_with("__rustc::__rust_")
+}
+
+/// A function of the C library that allocates for its caller, or starts a program or thread.
+fn is_libc(function: &str) -> bool {
+    function.starts_with(['_', '('])
+        || LIBC_NAMES.split(' ').any(|name| {
+            function.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+        })
 }
 
 /// Sources that a build script compiled: another language's library.

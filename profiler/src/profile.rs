@@ -63,6 +63,12 @@ pub enum Form {
     HeapV2,
     /// `profile.proto`, of whatever writer.
     Pprof,
+    /// DHAT's JSON.
+    Dhat,
+    /// V8's allocation timeline.
+    HeapTimeline,
+    /// Collapsed stacks.
+    Collapsed,
 }
 
 impl Form {
@@ -72,8 +78,28 @@ impl Form {
         match self {
             Self::HeapV2 => "heap_v2",
             Self::Pprof => "pprof",
+            Self::Dhat => "dhat",
+            Self::HeapTimeline => "heaptimeline",
+            Self::Collapsed => "collapsed stacks",
         }
     }
+
+    /// Two snapshots of one program in these forms show the same places under the same names,
+    /// and values of the same meaning.
+    #[must_use]
+    pub fn goes_with(self, other: Self) -> bool {
+        let of_an_allocator = |form| matches!(form, Self::HeapV2 | Self::Pprof);
+        self == other || (of_an_allocator(self) && of_an_allocator(other))
+    }
+}
+
+/// How long ago what is live was allocated.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ages {
+    /// Upper ends of the brackets, seconds, rising; one more bracket holds all that is older.
+    pub bounds_s: Vec<f64>,
+    /// Live bytes by bracket, for each of [`Profile::stacks`]; empty for a stack without any.
+    pub bytes: Vec<Vec<f64>>,
 }
 
 /// A snapshot, parsed and normalised.
@@ -97,6 +123,8 @@ pub struct Profile {
     pub pid: Option<u32>,
     /// What stands against trust in it, in words.
     pub notes: Vec<String>,
+    /// Ages of what is live, where the form tells them.
+    pub ages: Option<Ages>,
 }
 
 impl Profile {

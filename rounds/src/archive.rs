@@ -7,9 +7,10 @@ use crate::folder::{self, FolderError};
 use crate::heap::{HeapError, HeapReader};
 use ebbtide_loadgen::Scenario;
 use ebbtide_loadgen::scenario::MemoryWatch;
-use ebbtide_profiler::SiteRules;
+use ebbtide_profiler::profile::Form;
 use ebbtide_profiler::series::{Observation, Series};
 use ebbtide_profiler::verdict::{Rules, judge};
+use ebbtide_profiler::{Folded, SiteRules};
 use ebbtide_record::event::{RoundKind, SnapshotTaken};
 use ebbtide_record::{MemoryVerdict, Sidecar, State, Verdict};
 use std::collections::BTreeMap;
@@ -30,6 +31,22 @@ pub enum ArchiveError {
     /// A snapshot cannot be used.
     #[error(transparent)]
     Heap(#[from] HeapError),
+    /// The snapshots are not of one form.
+    #[error(
+        "`{}` is {form} and `{}` is {known}: a series needs snapshots of one form",
+        path.display(),
+        before.display()
+    )]
+    Mixed {
+        /// Which.
+        path: PathBuf,
+        /// Its form.
+        form: &'static str,
+        /// The first one.
+        before: PathBuf,
+        /// The form of that.
+        known: &'static str,
+    },
     /// The run has no snapshots.
     #[error(
         "`{}` has no snapshots of rounds: only runs with a `[memory]` table have",
@@ -153,13 +170,12 @@ fn observation(
     reader: &HeapReader,
 ) -> Result<Observation, HeapError> {
     let path = run.join(&taken.file);
-    let bytes = read(&path)?;
     let census = sidecar(&path).map(|sidecar| sidecar.census).unwrap_or_default();
     Ok(Observation {
         round: taken.round.unwrap_or_default(),
         kind: taken.kind,
         operations,
-        folded: reader.fold_here(&bytes, &path)?,
+        folded: reader.fold_file(&path)?,
         census,
         rss_bytes: taken.rss_bytes,
         busy_bytes: taken.busy_bytes,
@@ -182,8 +198,10 @@ pub fn judge_files(paths: &[PathBuf], terms: &Terms) -> Result<MemoryVerdict, Ar
     let reader = HeapReader::new(terms.site_rules(SiteRules::default()));
     let mut series = Series::default();
     let mut last_ms: Option<u64> = None;
+    let mut first: Option<(&Path, Form)> = None;
     for (index, path) in paths.iter().enumerate() {
-        let bytes = read(path)?;
+        let folded = reader.fold_file(path)?;
+        same_form(&mut first, path, &folded)?;
         let sidecar = sidecar(path);
         let at_ms = sidecar.as_ref().map(|s| s.at_unix_ms).filter(|at| *at > 0);
         let seconds = match (last_ms, at_ms) {
@@ -199,7 +217,7 @@ pub fn judge_files(paths: &[PathBuf], terms: &Terms) -> Result<MemoryVerdict, Ar
             round: index as u32,
             kind: if index == 0 { RoundKind::Warmup } else { RoundKind::New },
             operations: BTreeMap::from([(name.to_owned(), count)]),
-            folded: reader.fold_here(&bytes, path)?,
+            folded,
             rss_bytes: sidecar.as_ref().map(|s| s.process.rss_bytes),
             census: sidecar.map(|s| s.census).unwrap_or_default(),
             snapshot: path.display().to_string(),
@@ -237,8 +255,24 @@ pub fn sidecar(snapshot: &Path) -> Option<Sidecar> {
     serde_json::from_slice(&text).ok()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, HeapError> {
-    fs::read(path).map_err(|source| HeapError::File { path: path.to_owned(), source })
+/// Forms that name and count differently make no series: what one calls growth the other does
+/// not know.
+fn same_form<'a>(
+    first: &mut Option<(&'a Path, Form)>,
+    path: &'a Path,
+    folded: &Folded,
+) -> Result<(), ArchiveError> {
+    let Some(form) = folded.form else { return Ok(()) };
+    let (before, known) = *first.get_or_insert((path, form));
+    if form.goes_with(known) {
+        return Ok(());
+    }
+    Err(ArchiveError::Mixed {
+        path: path.to_owned(),
+        form: form.name(),
+        before: before.to_owned(),
+        known: known.name(),
+    })
 }
 
 fn difference(

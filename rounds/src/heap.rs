@@ -4,7 +4,7 @@
 
 use ebbtide_profiler::source::SourceError;
 use ebbtide_profiler::symbol::Symbolizer;
-use ebbtide_profiler::{Folded, SiteRules, parse, site};
+use ebbtide_profiler::{Folded, Profile, SiteRules, parse, site};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +21,14 @@ pub enum HeapError {
         path: PathBuf,
         /// What is wrong with it.
         source: parse::ParseError,
+    },
+    /// It is no file.
+    #[error("`{}` is {what}: give the snapshots themselves, or a run's folder", path.display())]
+    NoFile {
+        /// Which.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
     },
     /// Its file could not be read or written.
     #[error("`{}`: {source}", path.display())]
@@ -72,10 +80,33 @@ impl HeapReader {
     ///
     /// [`HeapError::Parse`].
     pub fn fold_here(&self, bytes: &[u8], path: &Path) -> Result<Folded, HeapError> {
-        let parse_error = |source| HeapError::Parse { path: path.to_owned(), source };
-        let profile = parse::read(bytes).map_err(parse_error)?;
-        let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
-        let symbols = symbolizer.resolve(&profile);
-        Ok(site::fold(&profile, &symbols, &self.rules))
+        Ok(self.fold_profile(&parse::read(bytes).map_err(|source| unread(path, source))?))
     }
+
+    /// Folds the snapshot in a file, which is read as a stream where its form allows it.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapError`].
+    pub fn fold_file(&self, path: &Path) -> Result<Folded, HeapError> {
+        let failed = |source| HeapError::File { path: path.to_owned(), source };
+        // Asked before it is opened: a pipe would make the open wait for a writer.
+        let kind = std::fs::metadata(path).map_err(failed)?.file_type();
+        if !kind.is_file() {
+            let what = if kind.is_dir() { "a folder" } else { "no regular file" };
+            return Err(HeapError::NoFile { path: path.to_owned(), what });
+        }
+        let file = std::fs::File::open(path).map_err(failed)?;
+        Ok(self.fold_profile(&parse::read_from(file).map_err(|source| unread(path, source))?))
+    }
+
+    fn fold_profile(&self, profile: &Profile) -> Folded {
+        let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
+        let symbols = symbolizer.resolve(profile);
+        site::fold(profile, &symbols, &self.rules)
+    }
+}
+
+fn unread(path: &Path, source: parse::ParseError) -> HeapError {
+    HeapError::Parse { path: path.to_owned(), source }
 }

@@ -25,7 +25,7 @@ struct Package {
     purpose: Purpose,
 }
 
-const PACKAGES: [Package; 9] = [
+const PACKAGES: [Package; 11] = [
     // jemalloc is built by configure and make.
     Package { program: "make", package: "make", purpose: Purpose::Test },
     // The screens are tested in a real terminal.
@@ -34,6 +34,9 @@ const PACKAGES: [Package; 9] = [
     Package { program: "chromium", package: "chromium", purpose: Purpose::Test },
     // Examples in Go are read by its own tools.
     Package { program: "gofmt", package: "golang-go", purpose: Purpose::Test },
+    // Its DHAT writes heap profiles of programs that the tests compile.
+    Package { program: "valgrind", package: "valgrind", purpose: Purpose::Test },
+    Package { program: "gcc", package: "gcc", purpose: Purpose::Test },
     // The peer that every load generator is measured against.
     Package { program: "wrk", package: "wrk", purpose: Purpose::Bench },
     // Two more that are in many hands.

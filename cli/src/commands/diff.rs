@@ -10,7 +10,7 @@ use ebbtide_profiler::diff::{Diff as Compared, DiffRow, diff};
 use ebbtide_profiler::{Folded, SiteRules};
 use ebbtide_reports::{figures, finding};
 use ebbtide_rounds::exit;
-use ebbtide_rounds::heap::{HeapError, HeapReader};
+use ebbtide_rounds::heap::HeapReader;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -57,9 +57,7 @@ impl Diff {
 }
 
 fn read(reader: &HeapReader, path: &Path) -> Result<Folded, Failure> {
-    let bytes =
-        std::fs::read(path).map_err(|source| HeapError::File { path: path.to_owned(), source })?;
-    Ok(reader.fold_here(&bytes, path)?)
+    Ok(reader.fold_file(path)?)
 }
 
 fn as_table(compared: &Compared, limit: usize) -> String {

@@ -93,8 +93,9 @@ impl Reader {
         let mut frames = Vec::new();
         for word in addresses.split_ascii_whitespace() {
             let digits = word.strip_prefix("0x").unwrap_or(word);
-            let address = u64::from_str_radix(digits, 16)
-                .map_err(|_| broken(number, &format!("`{word}` is no address")))?;
+            let address = u64::from_str_radix(digits, 16).map_err(|_| {
+                broken(number, &format!("`{}` is no address", super::repeated(word)))
+            })?;
             frames.push(self.location(address));
         }
         self.frames += frames.len();

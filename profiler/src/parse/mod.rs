@@ -3,12 +3,20 @@
 //! what is wrong with the file. Fetching bytes is left to `source`, names to `symbol`. Pure.
 //!
 //! To add a format: a file with `pub fn read(bytes) -> Result<Profile, ParseError>` and
-//! `pub fn recognises(bytes) -> bool`, and a line in `FORMATS`.
+//! `pub fn recognises(bytes) -> bool`, and a line in `FORMATS`. A form is told by its content
+//! alone, never by the name of its file.
 
+pub mod collapsed;
+mod columns;
+pub mod dhat;
 pub mod heap_v2;
+pub mod heaptimeline;
 pub mod pprof;
+pub mod stranger;
 
+use self::stranger::Stranger;
 use crate::profile::{Form, Profile};
+pub(crate) use crate::v8::scan::repeated;
 use std::io::Read;
 
 /// Bytes of a snapshot after decompression. Heap profiles of large services have some 20 MB; the
@@ -20,6 +28,9 @@ pub const STACKS_MAX: usize = 2_000_000;
 
 /// Frames of all stacks of one snapshot together (4 bytes each once read).
 pub const FRAMES_MAX: usize = 50_000_000;
+
+/// Names of one snapshot, of functions or places: all fewer than the stacks they serve.
+pub const NAMES_MAX: usize = 4_000_000;
 
 /// Files mapped into a process: the kernel's own limit is 65,530 mappings.
 pub const MAPPINGS_MAX: usize = 65_536;
@@ -33,12 +44,19 @@ pub enum ParseError {
     /// There is nothing to read.
     #[error("the snapshot is empty: was the process stopped while it was written?")]
     Empty,
+    /// The file cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
     /// None of the formats that are read.
     #[error(
         "unknown format, the snapshot begins with {0}: expected a heap profile as pprof \
-         (profile.proto, gzip or plain) or as jemalloc's heap_v2 text"
+         (profile.proto), heap_v2, dhat, heapprofile, heaptimeline or collapsed stacks, gzipped \
+         or plain"
     )]
     UnknownFormat(String),
+    /// Something else that is known.
+    #[error("this is {is}, no heap profile; {cure}", is = .0.is, cure = .0.cure)]
+    Stranger(Stranger),
     /// The compressed stream is broken.
     #[error("broken gzip stream after {read} bytes: {reason}; take the snapshot again")]
     Gzip {
@@ -83,8 +101,42 @@ struct Format {
 /// Asked in this order; the loosest test is last.
 const FORMATS: &[Format] = &[
     Format { form: Form::HeapV2, recognises: heap_v2::recognises, read: heap_v2::read },
+    Format { form: Form::Dhat, recognises: dhat::recognises, read: dhat::read },
+    Format {
+        form: Form::HeapTimeline,
+        recognises: heaptimeline::recognises,
+        read: heaptimeline::read,
+    },
+    Format { form: Form::Collapsed, recognises: collapsed::recognises, read: collapsed::read },
     Format { form: Form::Pprof, recognises: pprof::recognises, read: pprof::read },
 ];
+
+/// Bytes by which a file is told to be something else, before the rest is read.
+const HEAD: u64 = 4_096;
+
+/// Reads a snapshot as it comes. What is no snapshot is given up early, and a form that can be
+/// read as a stream is.
+///
+/// # Errors
+/// One line that says what is wrong with the file.
+pub fn read_from(mut source: impl Read) -> Result<Profile, ParseError> {
+    let mut bytes = Vec::new();
+    fill(&mut source, HEAD, &mut bytes)?;
+    if heaptimeline::recognises(&bytes) {
+        let profile = heaptimeline::stream(bytes.chain(source))?;
+        return Ok(Profile { form: Some(Form::HeapTimeline), ..profile });
+    }
+    if bytes.len() as u64 == HEAD && !bytes.starts_with(&GZIP_MAGIC) {
+        told(&bytes)?;
+    }
+    fill(&mut source, RAW_MAX + 1 - bytes.len() as u64, &mut bytes)?;
+    read(&bytes)
+}
+
+fn fill(source: &mut impl Read, limit: u64, bytes: &mut Vec<u8>) -> Result<(), ParseError> {
+    let read = source.take(limit).read_to_end(bytes);
+    read.map(drop).map_err(|error| ParseError::Unreadable(error.to_string()))
+}
 
 /// Reads a snapshot in any known format, compressed or not.
 ///
@@ -101,21 +153,40 @@ pub fn read(bytes: &[u8]) -> Result<Profile, ParseError> {
     if raw.is_empty() {
         return Err(ParseError::Empty);
     }
-    if raw.len() as u64 > RAW_MAX {
+    let format = told(raw)?;
+    // What is read as it streams takes little more memory than it has taken already.
+    let streams = format.form == Form::HeapTimeline;
+    if raw.len() as u64 > RAW_MAX && !streams {
         return Err(ParseError::TooLarge { what: "bytes of the snapshot", limit: RAW_MAX });
     }
-    match FORMATS.iter().find(|format| (format.recognises)(raw)) {
-        Some(format) => {
-            (format.read)(raw).map(|profile| Profile { form: Some(format.form), ..profile })
-        }
-        None => Err(ParseError::UnknownFormat(beginning(raw))),
+    (format.read)(raw).map(|profile| Profile { form: Some(format.form), ..profile })
+}
+
+/// The format of a file by its first bytes.
+fn told(raw: &[u8]) -> Result<&'static Format, ParseError> {
+    let found = FORMATS.iter().find(|format| (format.recognises)(raw));
+    // A page that reports an error may look like the forms that have no begin of their own.
+    if found.is_none_or(|format| matches!(format.form, Form::Pprof | Form::Collapsed))
+        && let Some(stranger) = stranger::of(raw)
+    {
+        return Err(ParseError::Stranger(stranger));
     }
+    found.ok_or_else(|| ParseError::UnknownFormat(beginning(raw)))
+}
+
+/// The text begins so, white space anywhere in it left out.
+fn begins_with(bytes: &[u8], start: &[u8]) -> bool {
+    let begin = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
+    begin.take(start.len()).eq(start)
 }
 
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, ParseError> {
     let mut raw = Vec::new();
     let mut decoder = flate2::read::MultiGzDecoder::new(bytes).take(RAW_MAX + 1);
     match decoder.read_to_end(&mut raw) {
+        Ok(_) if raw.len() as u64 > RAW_MAX => {
+            Err(ParseError::TooLarge { what: "bytes of the snapshot", limit: RAW_MAX })
+        }
         Ok(_) => Ok(raw),
         Err(error) => Err(ParseError::Gzip { read: raw.len(), reason: error.to_string() }),
     }

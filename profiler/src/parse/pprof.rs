@@ -5,6 +5,7 @@
 //! Source: google/pprof `proto/profile.proto`. The outer message is taken apart field by field,
 //! so that each count meets its limit before anything is kept.
 
+use super::columns::{self, Bytes, Places};
 use super::{FRAMES_MAX, MAPPINGS_MAX, ParseError, RAW_MAX, STACKS_MAX};
 use crate::frame::Frame;
 use crate::profile::{Cell, Location, Mapping, Profile, StackSample};
@@ -15,15 +16,6 @@ use std::sync::Arc;
 
 /// Functions, locations and strings of one profile: all smaller than the stacks they serve.
 const TABLE_MAX: usize = 4_000_000;
-
-/// Names for live bytes, best first. Node's and others' files call the column `space`.
-const LIVE_BYTES: &[&str] = &["inuse_space", "space", "live_bytes", "heap_inuse"];
-/// Names for live objects.
-const LIVE_OBJECTS: &[&str] = &["inuse_objects", "objects", "live_objects"];
-/// Names for bytes ever allocated.
-const ALLOC_BYTES: &[&str] = &["alloc_space"];
-/// Names for objects ever allocated.
-const ALLOC_OBJECTS: &[&str] = &["alloc_objects"];
 
 #[derive(Clone, PartialEq, Message)]
 struct ValueType {
@@ -238,8 +230,11 @@ impl Parts {
         let columns = Columns::of(self)?;
         let mut profile = Profile::default();
         self.interval(&mut profile)?;
-        if columns.live_objects.is_none() {
+        if columns.places.live_objects.is_none() {
             profile.notes.push("the snapshot counts bytes and no objects".to_owned());
+        }
+        if columns.places.guessed {
+            profile.notes.push("its only column of bytes is taken as what is live".to_owned());
         }
         let mut mapping_index = HashMap::with_capacity(self.mappings.len());
         for mapping in &self.mappings {
@@ -357,40 +352,22 @@ impl Ids {
 
 /// Which value is what, and which label.
 struct Columns {
-    live_bytes: usize,
-    live_objects: Option<usize>,
-    alloc_bytes: Option<usize>,
-    alloc_objects: Option<usize>,
+    places: Places,
     live_samples: Option<i64>,
     alloc_samples: Option<i64>,
 }
 
 impl Columns {
     fn of(parts: &Parts) -> Result<Self, ParseError> {
-        let mut names = Vec::with_capacity(parts.sample_types.len());
+        let mut named = Vec::with_capacity(parts.sample_types.len());
         for column in &parts.sample_types {
-            names.push(parts.text(column.kind)?);
+            named.push((parts.text(column.kind)?, parts.text(column.unit)?));
         }
-        let find = |wanted: &[&str]| {
-            wanted.iter().find_map(|name| names.iter().position(|column| column == name))
-        };
         let label = |name: &str| {
             parts.strings.iter().position(|text| text == name).map(|index| index as i64)
         };
-        let Some(live_bytes) = find(LIVE_BYTES) else {
-            let has = if names.is_empty() {
-                "no columns".to_owned()
-            } else {
-                format!("the columns `{}`", names.join("`, `"))
-            };
-            let cure = "fetch the heap profile, such as /debug/pprof/heap";
-            return Err(ParseError::NotHeap { has, cure });
-        };
         Ok(Self {
-            live_bytes,
-            live_objects: find(LIVE_OBJECTS),
-            alloc_bytes: find(ALLOC_BYTES),
-            alloc_objects: find(ALLOC_OBJECTS),
+            places: columns::tell(&named)?,
             live_samples: label("inuse_samples"),
             alloc_samples: label("alloc_samples"),
         })
@@ -415,13 +392,14 @@ impl Columns {
                 None => (bytes? == 0.0).then_some(0.0),
             }
         };
-        let live_bytes = value(self.live_bytes)?;
-        let alloc_bytes = self.alloc_bytes.map(value).transpose()?;
+        let bytes = |column: Bytes| Ok(value(column.place)? * column.unit);
+        let live_bytes = bytes(self.places.live_bytes)?;
+        let alloc_bytes = self.places.alloc_bytes.map(bytes).transpose()?;
         Ok(Cell {
             live_bytes,
-            live_objects: self.live_objects.map(value).transpose()?,
+            live_objects: self.places.live_objects.map(value).transpose()?,
             alloc_bytes,
-            alloc_objects: self.alloc_objects.map(value).transpose()?,
+            alloc_objects: self.places.alloc_objects.map(value).transpose()?,
             live_samples: label(self.live_samples, Some(live_bytes)),
             alloc_samples: label(self.alloc_samples, alloc_bytes),
         })

@@ -6,7 +6,7 @@
 //!
 //! Source: V8 `src/profiler/heap-snapshot-generator.cc`, `HeapSnapshotJSONSerializer`.
 
-use super::scan::{ScanError, Scanner};
+use super::scan::{ScanError, Scanner, repeated};
 use serde::Deserialize;
 use std::io::Read;
 
@@ -322,7 +322,8 @@ impl Heap {
 fn read_head<R: Read>(scanner: &mut Scanner<R>) -> Result<Head, HeapError> {
     let mut text = Vec::new();
     scanner.copy(&mut text, HEAD_MAX)?;
-    serde_json::from_slice(&text).map_err(|error| HeapError::Broken(format!("`snapshot`: {error}")))
+    serde_json::from_slice(&text)
+        .map_err(|error| HeapError::Broken(repeated(&format!("`snapshot`: {error}"))))
 }
 
 fn read_strings<R: Read>(scanner: &mut Scanner<R>) -> Result<Strings, HeapError> {

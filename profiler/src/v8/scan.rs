@@ -20,11 +20,11 @@ const DEPTH_MAX: usize = 100_000;
 
 /// What is wrong with a text, and where.
 #[derive(Debug)]
-pub(super) struct ScanError {
+pub(crate) struct ScanError {
     /// Bytes before it.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// What is wrong.
-    pub(super) reason: String,
+    pub(crate) reason: String,
 }
 
 impl fmt::Display for ScanError {
@@ -33,10 +33,29 @@ impl fmt::Display for ScanError {
     }
 }
 
+/// Characters of a file's own words that an error repeats.
+const REPEATED_MAX: usize = 80;
+
+/// A file's own words as an error may repeat them: in part, and without power over a terminal.
+pub(crate) fn repeated(words: &str) -> String {
+    let mut shown = String::new();
+    let mut room = REPEATED_MAX;
+    for c in words.chars() {
+        let width = if c.is_control() { c.escape_default().len() } else { 1 };
+        let Some(left) = room.checked_sub(width) else {
+            shown.push('…');
+            break;
+        };
+        room = left;
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
 type Scan<T> = Result<T, ScanError>;
 
 /// The text as far as it has been looked at.
-pub(super) struct Scanner<R> {
+pub(crate) struct Scanner<R> {
     reader: R,
     window: Vec<u8>,
     place: usize,
@@ -47,12 +66,12 @@ pub(super) struct Scanner<R> {
 
 impl<R: Read> Scanner<R> {
     /// A scanner at the begin of a text.
-    pub(super) fn new(reader: R) -> Self {
+    pub(crate) fn new(reader: R) -> Self {
         Self { reader, window: vec![0; WINDOW], place: 0, end: 0, before: 0 }
     }
 
     /// An error at this place.
-    pub(super) fn error(&self, reason: impl Into<String>) -> ScanError {
+    pub(crate) fn error(&self, reason: impl Into<String>) -> ScanError {
         ScanError { at: self.before + self.place as u64, reason: reason.into() }
     }
 
@@ -91,7 +110,7 @@ impl<R: Read> Scanner<R> {
 
     /// The next byte that is no white space, which stays.
     #[inline]
-    pub(super) fn look(&mut self) -> Scan<u8> {
+    pub(crate) fn look(&mut self) -> Scan<u8> {
         loop {
             let byte = self.peek()?;
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -105,7 +124,7 @@ impl<R: Read> Scanner<R> {
     ///
     /// # Errors
     /// When another one comes.
-    pub(super) fn expect(&mut self, wanted: u8) -> Scan<()> {
+    pub(crate) fn expect(&mut self, wanted: u8) -> Scan<()> {
         let byte = self.look()?;
         if byte != wanted {
             let (wanted, found) = (char::from(wanted), char::from(byte).escape_default());
@@ -119,7 +138,7 @@ impl<R: Read> Scanner<R> {
     ///
     /// # Errors
     /// At the end of the text.
-    pub(super) fn accept(&mut self, wanted: u8) -> Scan<bool> {
+    pub(crate) fn accept(&mut self, wanted: u8) -> Scan<bool> {
         let found = self.look()? == wanted;
         self.place += usize::from(found);
         Ok(found)
@@ -129,7 +148,7 @@ impl<R: Read> Scanner<R> {
     ///
     /// # Errors
     /// Where the text is no such array, and what `take` refuses.
-    pub(super) fn numbers(&mut self, mut take: impl FnMut(u64) -> Result<(), String>) -> Scan<()> {
+    pub(crate) fn numbers(&mut self, mut take: impl FnMut(u64) -> Result<(), String>) -> Scan<()> {
         self.expect(b'[')?;
         if self.accept(b']')? {
             return Ok(());
@@ -151,7 +170,7 @@ impl<R: Read> Scanner<R> {
     /// # Errors
     /// When there is none, or one beyond 64 bits.
     #[inline]
-    pub(super) fn number(&mut self) -> Scan<u64> {
+    pub(crate) fn number(&mut self) -> Scan<u64> {
         let mut value = u64::from(self.look()?.wrapping_sub(b'0'));
         if value > 9 {
             return Err(self.error("a whole number was expected"));
@@ -177,7 +196,7 @@ impl<R: Read> Scanner<R> {
     ///
     /// # Errors
     /// When there is none, or it has no end or an unknown escape.
-    pub(super) fn string(&mut self, out: &mut Vec<u8>) -> Scan<()> {
+    pub(crate) fn string(&mut self, out: &mut Vec<u8>) -> Scan<()> {
         self.expect(b'"')?;
         let begin = out.len();
         loop {
@@ -248,7 +267,7 @@ impl<R: Read> Scanner<R> {
     ///
     /// # Errors
     /// At the end of the text, or when it has more than `limit` bytes.
-    pub(super) fn copy(&mut self, out: &mut Vec<u8>, limit: usize) -> Scan<()> {
+    pub(crate) fn copy(&mut self, out: &mut Vec<u8>, limit: usize) -> Scan<()> {
         let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
         self.look()?;
         loop {
@@ -275,7 +294,7 @@ impl<R: Read> Scanner<R> {
     ///
     /// # Errors
     /// At the end of the text, or when it is nested too deep.
-    pub(super) fn skip(&mut self) -> Scan<()> {
+    pub(crate) fn skip(&mut self) -> Scan<()> {
         let mut depth = 0_usize;
         let mut ignored = Vec::new();
         loop {

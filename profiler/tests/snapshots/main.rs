@@ -4,11 +4,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
+mod collapsed;
 mod comparing;
 mod fetching;
+mod flavours;
 mod folding;
+mod hostile;
 mod kinds;
 mod naming;
 mod reading;
+mod strangers;
+mod timeline;
 mod uncounted;
+mod valgrind;
 mod writing;

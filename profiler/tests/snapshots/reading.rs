@@ -186,7 +186,7 @@ fn broken_input_gets_one_clear_line() {
         ("text", b"hello there, snapshot".to_vec(), "unknown format"),
         ("binary", vec![0xff; 64], "unknown format"),
         ("cut gzip", small().gzip()[..40].to_vec(), "gzip"),
-        ("an ELF file", b"\x7fELF\x02\x01\x01\0\0\0\0\0".to_vec(), "unknown format"),
+        ("an ELF file", b"\x7fELF\x02\x01\x01\0\0\0\0\0".to_vec(), "a program"),
         ("a length without end", changed(&|p| p.raw(&endless)), "ends inside a field"),
         ("a string that is not there", changed(&|p| p.raw(&outside)), "string 9999"),
         ("an unknown location", changed(&|p| p.sample(&[77], &[1, 1, 1, 1], &[])), "location"),
