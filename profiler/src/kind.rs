@@ -59,13 +59,16 @@ const CALLS: &[(Kind, &str)] = &[
          axum::extract::ws, engineioxide, socketioxide, actix_ws, fastwebsockets, \
          tokio::net::, TcpListener>::accept, TcpListener::accept, rustls::conn, \
          net.(*TCPListener), net.(*netFD), net/http.(*Server).newConn, \
-         net/http.newBufio, net/http.(*conn).readRequest, gorilla/websocket, \
+         net/http.newBufio, net/http.(*conn).readRequest, net/http.(*persistConn), \
+         net/http.(*Transport).dialConn, net.(*Dialer), database/sql.(*DB).conn, \
+         gorilla/websocket, \
          nhooyr.io/websocket, Builder::serve_connection, h1::io::Buffered<T,B>::new, \
          node:net, node:tls, onconnection, new Socket, new WebSocket",
     ),
     (
         Kind::Context,
-        "context.With, context.withCancel, context.(*cancelCtx), hyper::proto::h1::role, \
+        "context.With, context.withCancel, context.propagateCancel, context.(*cancelCtx), \
+         hyper::proto::h1::role, \
          http::header::map::",
     ),
 ];
@@ -98,7 +101,8 @@ const HINTS: &[(Kind, &str)] = &[
          /collections/hash/, VecDeque, /collections/vec_deque/, indexmap::, dashmap::, \
          moka::, lru::, ::push, ::insert, ::extend, ::grow_one, ::grow_amortized, \
          runtime.mapassign, runtime.growslice, runtime.makemap, \
-         runtime.hashGrow, internal/runtime/maps",
+         runtime.hashGrow, internal/runtime/maps, sync.(*Map), sync.newEntry, \
+         internal/sync.(*HashTrieMap), sync.(*Pool), container/list.(*List)",
     ),
 ];
 
@@ -270,7 +274,8 @@ fn by_name(frame: &Frame) -> Option<(Evidence, Kind)> {
     let function = enclosing_function(&frame.function);
     let (place, name) = split_name(&function);
     let file = module_file(&frame.file);
-    let placed = place.rsplit("::").find_map(by_words).or_else(|| by_words(&file));
+    let types = if frame.file.ends_with(".go") { go_place(&function) } else { place };
+    let placed = types.rsplit("::").find_map(by_words).or_else(|| by_words(&file));
     match (by_words(name), placed) {
         // `Sessions::insert`: to keep is what all of them do, the type says what is kept.
         (Some(Kind::Cache), Some(kind @ (Kind::Timer | Kind::Listener | Kind::Connection))) => {
@@ -305,8 +310,26 @@ fn by_words(name: &str) -> Option<Kind> {
     }
 }
 
+/// Go: of `example.com/app/hub.(*Room[...]).Join` what stands before the last name, without the
+/// folders; nothing of `main.serve`, which says no more than that it is a program.
+fn go_place(function: &str) -> &str {
+    let path = split_go(function).0;
+    let package = path.rsplit_once('/').map_or(path, |(_, package)| package);
+    package.strip_prefix("main").map_or(package, |inside| inside.trim_start_matches('.'))
+}
+
+/// The path and the own name of a Go function, without its type parameters, in which Go writes
+/// dots and nothing else.
+fn split_go(function: &str) -> (&str, &str) {
+    let plain = function.strip_suffix("[...]").unwrap_or(function);
+    plain.rsplit_once('.').unwrap_or(("", plain))
+}
+
 /// The path before the function's own name, and that name, both without generics.
 fn split_name(function: &str) -> (&str, &str) {
+    if let Some(plain) = function.strip_suffix("[...]") {
+        return ("", split_go(plain).1);
+    }
     let plain = function.find('<').filter(|at| *at > 0).map_or(function, |at| &function[..at]);
     let (path, name) = function
         .rsplit_once("::")

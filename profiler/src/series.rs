@@ -271,13 +271,17 @@ impl Series {
             let objects = cell.live_objects.unwrap_or(cell.live_bytes / size);
             cell.live_samples.unwrap_or(objects * (1.0 - missed)).max(0.0)
         };
+        // Go counts what it ever allocated, and not in samples.
+        let taken = |cell: &Cell| {
+            cell.alloc_samples.or_else(|| cell.alloc_objects.map(|all| all * (1.0 - missed)))
+        };
         let (mut net, mut turned) = (0.0, 0.0);
         let rounds = cells.len().saturating_sub(1);
         for round in 0..rounds {
             let (before, after) = (&cells[round], &cells[round + 1]);
             let change = samples(after) - samples(before);
             let both = samples(after) + samples(before);
-            let moved = match (before.alloc_samples, after.alloc_samples) {
+            let moved = match (taken(before), taken(after)) {
                 (Some(a), Some(b)) => {
                     let new = (b - a).max(0.0);
                     (2.0 * new - change).clamp(change.abs(), both.max(change.abs()))

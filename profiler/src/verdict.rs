@@ -48,12 +48,14 @@ pub fn judge(series: &Series, rules: &Rules) -> MemoryVerdict {
     let tallies = tally::growing(series, &court.operations, &court.kinds);
     let mut candidates = candidates(&court, &tallies);
     adjust(&mut candidates);
-    let lost = unclaimed(&candidates, &tallies);
-    let sites: Vec<(SiteVerdict, bool)> = candidates
-        .iter()
-        .map(|candidate| court.site(candidate))
-        .chain(lost.into_iter().map(|tally| court.counted(tally)))
-        .collect();
+    let mut sites: Vec<(SiteVerdict, bool)> =
+        candidates.iter().map(|candidate| court.site(candidate)).collect();
+    let heap = sites.len();
+    for tally in &tallies {
+        let claimed = claimant(&candidates, tally).map(|index| &mut sites[..heap][index]);
+        let counted = court.weigh_count(tally, claimed);
+        sites.extend(counted);
+    }
     court.sum_up(&mut verdict, sites, &candidates);
     verdict
 }
@@ -115,10 +117,6 @@ fn claimant(candidates: &[Candidate<'_>], tally: &Tally) -> Option<usize> {
 
 /// A guard and the memory it speaks of stand at most this many lines apart.
 const NEAR_LINES: u32 = 60;
-
-fn unclaimed<'a>(candidates: &[Candidate<'a>], tallies: &'a [Tally]) -> Vec<&'a Tally> {
-    tallies.iter().filter(|tally| claimant(candidates, tally).is_none()).collect()
-}
 
 /// Benjamini and Hochberg: p values corrected for the number of sites.
 fn adjust(candidates: &mut [Candidate<'_>]) {
@@ -191,10 +189,30 @@ impl Court<'_> {
             .then(|| estimate(&replay, replay.interval(CONFIDENCE), operation))
     }
 
-    /// A site that only the census knows: objects grow where the heap shows nothing.
+    /// What is counted is exact, and what a heap was sampled for may be most of it or hardly any:
+    /// where the heap is less sure of a place than the count, the count gives the word. A place of
+    /// its own, unless the heap's is the same function.
+    fn weigh_count(
+        &self,
+        tally: &Tally,
+        claimed: Option<&mut (SiteVerdict, bool)>,
+    ) -> Option<(SiteVerdict, bool)> {
+        let (counted, undecided) = self.counted(tally);
+        match claimed {
+            Some((site, _)) if site.verdict <= counted.verdict => None,
+            Some((site, open)) if site.function == tally.function => {
+                (site.verdict, site.line, *open) = (counted.verdict, tally.line, undecided);
+                site.reasons.extend(counted.reasons);
+                None
+            }
+            _ => Some((counted, undecided)),
+        }
+    }
+
+    /// A site that only the census knows: objects grow where the heap is not as sure.
     fn counted(&self, tally: &Tally) -> (SiteVerdict, bool) {
         let mut reasons = vec![format!(
-            "the census counts {:.2} more live {} per {}; the heap shows no growth at that place",
+            "the census counts {:.2} more live {} per {}, of which the heap alone is not sure",
             tally.growth.slope.value,
             tally.kind.words(),
             self.operations[tally.growth.with].name
@@ -235,8 +253,12 @@ impl Court<'_> {
             let group = self.operations.iter().find(|g| g.name == site.growth_per_op.operation);
             site.growth_per_op.value * group.map_or(0.0, Operations::total)
         };
+        // What a runtime keeps for the user's sake comes after what the user's own code keeps.
+        let foreign =
+            |site: &SiteVerdict| !site.stack.is_empty() && site.stack.iter().all(|f| !f.own);
         sites.sort_by(|(a, _), (b, _)| {
-            a.verdict.cmp(&b.verdict).then(total(b).total_cmp(&total(a)))
+            let own = foreign(a).cmp(&foreign(b));
+            a.verdict.cmp(&b.verdict).then(own).then(total(b).total_cmp(&total(a)))
         });
         verdict.undecided = sites.iter().any(|(_, undecided)| *undecided);
         verdict.verdict =

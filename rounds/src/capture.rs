@@ -5,6 +5,7 @@
 use crate::folder::{RunFolder, SNAPSHOTS};
 use crate::heap::{HeapError, HeapReader};
 use crate::journal::unix_ms;
+use crate::sampling::SamplingWatch;
 use ebbtide_profiler::Folded;
 use ebbtide_profiler::source::{Fetched, Target as Source};
 use ebbtide_record::Sidecar;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 pub struct Capture {
     folder: PathBuf,
     heap: HeapReader,
+    sampling: SamplingWatch,
     taken: u32,
 }
 
@@ -30,13 +32,15 @@ pub struct Captured {
     pub sidecar: Option<Sidecar>,
     /// The heap by site.
     pub folded: Folded,
+    /// What stands against comparing it with those before.
+    pub warnings: Vec<Warning>,
 }
 
 impl Capture {
-    /// Captures into a run's folder.
+    /// Captures into a run's folder heaps that should be sampled as `sampling` says.
     #[must_use]
-    pub fn new(folder: &RunFolder, heap: HeapReader) -> Self {
-        Self { folder: folder.snapshots(), heap, taken: 0 }
+    pub fn new(folder: &RunFolder, heap: HeapReader, sampling: SamplingWatch) -> Self {
+        Self { folder: folder.snapshots(), heap, sampling, taken: 0 }
     }
 
     /// Takes a snapshot; with `purge` the allocator first gives back what it holds unused.
@@ -49,10 +53,11 @@ impl Capture {
         let name = self.keep(&fetched).await?;
         let path = self.folder.join(&name);
         let folded = self.heap.fold(fetched.bytes, &path).await?;
+        let warnings = self.sampling.see(&folded, source.is_go());
         let index = self.taken;
         self.taken += 1;
         let file = format!("{SNAPSHOTS}/{name}");
-        Ok(Captured { index, file, sidecar: fetched.sidecar, folded })
+        Ok(Captured { index, file, sidecar: fetched.sidecar, folded, warnings })
     }
 
     async fn keep(&self, fetched: &Fetched) -> Result<String, HeapError> {

@@ -12,6 +12,8 @@ pub mod exit;
 pub mod folder;
 pub mod heap;
 
+pub mod sampling;
+
 pub mod capture;
 pub mod journal;
 pub mod listening;

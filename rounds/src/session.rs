@@ -17,6 +17,7 @@ use crate::heap::HeapReader;
 use crate::journal::{Journal, unix_ms};
 use crate::observer::{self, Observer, Settled};
 use crate::request::{Outcome, RunError, RunRequest};
+use crate::sampling::SamplingWatch;
 use crate::silence::Silence;
 use crate::target::RunningTarget;
 use ebbtide_loadgen::engine::Values;
@@ -102,10 +103,13 @@ async fn with_target(
         .and_then(|file| HlogWriter::begin(file, unix_ms()))
         .map_err(unwritable)?;
     let rules = site_rules(&request.scenario);
+    let watch = request.scenario.memory.as_ref();
+    let sampling = watch.map(|watch| SamplingWatch::wanting(watch.sample_interval_bytes));
+    let sampling = sampling.unwrap_or_default();
     let mut session = Session {
         journal: Journal::new(Some(folder.log()?), events),
         observer: Observer::start(source.clone()),
-        capture: Capture::new(folder, HeapReader::new(rules)),
+        capture: Capture::new(folder, HeapReader::new(rules), sampling),
         totals: Totals::default(),
         operations: BTreeMap::new(),
         given: Arc::default(),
@@ -439,7 +443,7 @@ impl Session<'_> {
                 return Ok(());
             }
         };
-        let Captured { index, file, sidecar, folded } = captured;
+        let Captured { index, file, sidecar, folded, warnings } = captured;
         let rss = sidecar.as_ref().map(|s| s.process.rss_bytes).filter(|bytes| *bytes > 0);
         let census = sidecar.map(|sidecar| sidecar.census).unwrap_or_default();
         let event = SnapshotTaken {
@@ -459,6 +463,9 @@ impl Session<'_> {
             sites: live_sites(&folded),
         };
         self.journal.note(Body::Snapshot(Box::new(event))).await?;
+        for warning in warnings {
+            self.journal.warn(warning).await?;
+        }
         for note in &folded.notes {
             self.journal.warn(doubt(note)).await?;
         }
