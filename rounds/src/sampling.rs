@@ -1,7 +1,8 @@
 //! How the heaps of one run were sampled: as asked for, alike from snapshot to snapshot, and anew
-//! each time. In: folded snapshots in their order. Out: warnings, each once. What sampling does to a
-//! verdict is left to `profiler`.
+//! each time. In: folded snapshots in their order. Out: warnings. What sampling does to a verdict
+//! is left to `profiler`.
 
+use ebbtide_loadgen::scenario::MemoryWatch;
 use ebbtide_profiler::Folded;
 use ebbtide_record::event::Warning;
 
@@ -29,10 +30,10 @@ struct Seen {
 }
 
 impl SamplingWatch {
-    /// Watches heaps that should have been sampled once in so many bytes.
+    /// Watches heaps that should have been sampled as a scenario says, if it does.
     #[must_use]
-    pub fn wanting(interval_bytes: u64) -> Self {
-        Self { wanted: Some(interval_bytes as f64), ..Self::default() }
+    pub fn of(watch: Option<&MemoryWatch>) -> Self {
+        Self { wanted: watch.map(|watch| watch.sample_interval_bytes as f64), ..Self::default() }
     }
 
     /// Looks at the next snapshot, of a Go program or of another.
@@ -123,7 +124,8 @@ mod tests {
 
     #[test]
     fn sampling_that_cannot_be_compared_is_told() {
-        let mut watch = SamplingWatch::wanting(65_536);
+        let wanted = MemoryWatch { sample_interval_bytes: 65_536, ..MemoryWatch::default() };
+        let mut watch = SamplingWatch::of(Some(&wanted));
         let first = watch.see(&heap(524_288.0, 1e6), true);
         assert_eq!(codes(&first), ["sampling_coarse"]);
         assert!(first[0].advice.contains("runtime.MemProfileRate = 65536"), "{first:?}");
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn sampling_as_asked_for_is_not() {
-        let mut watch = SamplingWatch::wanting(65_536);
+        let mut watch = SamplingWatch::of(Some(&MemoryWatch::default()));
         for live in [1e6, 1e6, 0.0, 0.0, 3e6] {
             assert_eq!(codes(&watch.see(&heap(65_536.0, live), false)), Vec::<&str>::new());
         }

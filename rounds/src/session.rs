@@ -103,9 +103,7 @@ async fn with_target(
         .and_then(|file| HlogWriter::begin(file, unix_ms()))
         .map_err(unwritable)?;
     let rules = site_rules(&request.scenario);
-    let watch = request.scenario.memory.as_ref();
-    let sampling = watch.map(|watch| SamplingWatch::wanting(watch.sample_interval_bytes));
-    let sampling = sampling.unwrap_or_default();
+    let sampling = SamplingWatch::of(request.scenario.memory.as_ref());
     let mut session = Session {
         journal: Journal::new(Some(folder.log()?), events),
         observer: Observer::start(source.clone()),
