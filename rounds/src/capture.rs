@@ -32,7 +32,7 @@ pub struct Captured {
     pub sidecar: Option<Sidecar>,
     /// The heap by site.
     pub folded: Folded,
-    /// What stands against comparing it with those before.
+    /// What stands against trust in it, or against comparing it with those before.
     pub warnings: Vec<Warning>,
 }
 
@@ -53,7 +53,8 @@ impl Capture {
         let name = self.keep(&fetched).await?;
         let path = self.folder.join(&name);
         let folded = self.heap.fold(fetched.bytes, &path).await?;
-        let warnings = self.sampling.see(&folded, source.is_go());
+        let mut warnings = self.sampling.see(&folded, source.is_go());
+        warnings.extend(folded.notes.iter().map(|note| doubt(note)));
         let index = self.taken;
         self.taken += 1;
         let file = format!("{SNAPSHOTS}/{name}");

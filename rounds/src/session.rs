@@ -8,7 +8,7 @@
 mod around;
 
 use crate::attach::{attach, site_rules, surroundings};
-use crate::capture::{Capture, Captured, doubt, live_sites};
+use crate::capture::{Capture, Captured, live_sites};
 use crate::control::Control;
 use crate::design::{Design, FlowShare, RoundPlan};
 use crate::exit::Ending;
@@ -463,9 +463,6 @@ impl Session<'_> {
         self.journal.note(Body::Snapshot(Box::new(event))).await?;
         for warning in warnings {
             self.journal.warn(warning).await?;
-        }
-        for note in &folded.notes {
-            self.journal.warn(doubt(note)).await?;
         }
         observation.rss_bytes = rss;
         observation.snapshot = file;
