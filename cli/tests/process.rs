@@ -440,3 +440,53 @@ fn what_cannot_be_imported_is_told_in_one_line() {
     let split = ebb(&["import", "curl", "--", "curl", "-d", "a=1", "http://127.0.0.1/x"]);
     assert!(text(&split.stdout).contains("form = { a = \"1\" }"), "{}", text(&split.stdout));
 }
+
+/// A scenario of one request against `base`, in `folder`.
+fn one_request(folder: &Path, base: &str) -> String {
+    let path = folder.join("one.toml");
+    let text = format!(
+        "schema = 1\nname = \"one\"\n[target]\nbase = \"{base}\"\n[flow.one]\n\
+         executor = \"shared-iterations\"\nvus = 1\niterations = 1\nmax_duration = \"5s\"\n\
+         steps = [{{ get = \"/\" }}]\n"
+    );
+    std::fs::write(&path, text).expect("a scenario");
+    path.display().to_string()
+}
+
+#[test]
+fn a_folder_that_holds_a_run_is_a_bad_argument() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    let scenario = one_request(folder.path(), &base);
+    let taken = folder.path().join("taken");
+    std::fs::create_dir(&taken).expect("a folder");
+    std::fs::write(taken.join("events.ndjson"), "").expect("a log");
+    let taken = taken.display().to_string();
+    for words in [&["run", &scenario][..], &["load", &base, "-n", "1"]] {
+        let mut all = words.to_vec();
+        all.extend(["--out", &taken]);
+        assert_fails(&ebb(&all), 2, &["holds a run already", "--out"]);
+    }
+}
+
+#[test]
+fn no_password_is_written_into_the_folder_of_a_run() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // A proxy that hangs up on everybody is enough of one to be named.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let scenario = one_request(folder.path(), "http://127.0.0.1:1");
+    let proxy = format!("http://me:pa55word@{address}");
+    let out = folder.path().join("run");
+    let shown = out.display().to_string();
+    ebb(&["run", &scenario, "--proxy", &proxy, "-e", "API_TOKEN=pa55word", "-o", &shown]);
+    let log = std::fs::read_to_string(out.join("events.ndjson")).expect("a log");
+    assert!(log.contains("http://***@127.0.0.1"), "{log:.600}");
+    for entry in std::fs::read_dir(&out).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let content = std::fs::read(&path).unwrap_or_default();
+        assert!(!text(&content).contains("pa55word"), "{} has the password", path.display());
+    }
+}

@@ -221,4 +221,21 @@ fn a_run_can_be_judged_again_from_its_folder() {
     let text = again.to_string();
     let id = run.first()["id"].as_str().unwrap_or_default();
     assert!(!id.is_empty() && text.contains(id), "{text}");
+    assert_foretold(&path, &run);
+}
+
+/// What a dry run says of each round is what was done in it.
+fn assert_foretold(scenario: &Path, run: &Run) {
+    let output = Command::new(env!("CARGO_BIN_EXE_ebb"))
+        .args(["run", "--dry-run", "--json"])
+        .arg(scenario)
+        .output()
+        .expect("the program starts");
+    let outlook: Value = serde_json::from_slice(&output.stdout).expect("a document");
+    let foretold = outlook["memory"]["rounds"].as_array().expect("rounds");
+    let done = run.memory()["rounds"].as_array().expect("rounds");
+    for (foretold, done) in foretold.iter().zip(done) {
+        assert_eq!(foretold["operations"], done["operations"], "round {}", done["index"]);
+        assert_eq!(foretold["kind"], done["phase"], "round {}", done["index"]);
+    }
 }

@@ -12,6 +12,7 @@ mod secret;
 mod write;
 mod yaml;
 
+pub use secret::{is_secret_field, is_secret_header};
 use serde_json::Value;
 use std::time::Duration;
 

@@ -50,7 +50,9 @@ impl Rules {
             .unwrap_or(none)
     }
 
-    pub(crate) fn limit_of(&self, name: &str) -> Limit {
+    /// The limit for one operation.
+    #[must_use]
+    pub fn limit_of(&self, name: &str) -> Limit {
         let others = self.limits.get(OTHERS).copied().unwrap_or(LIMIT_BYTES);
         let connects = name.starts_with("connect ") || name.starts_with("sio_connect ");
         let said =

@@ -22,3 +22,7 @@ pub struct Generator {
 
 /// The code that says the generator was the bottleneck, in the `code` of a warning.
 pub const GENERATOR_SATURATED: &str = "generator_saturated";
+
+/// Code of the warning that parts of a load are not among those joined, so that counts and rates
+/// are not those of the load that was planned.
+pub const SEGMENTS_MISSING: &str = "segments_missing";

@@ -3,7 +3,7 @@
 //! Out: the document. Writing it is left to others.
 
 use crate::event::{CheckCount, Warning};
-pub use crate::generator::{GENERATOR_SATURATED, Generator};
+pub use crate::generator::{GENERATOR_SATURATED, Generator, SEGMENTS_MISSING};
 use crate::metric::Metrics;
 use crate::state::State;
 use crate::verdict::MemoryVerdict;

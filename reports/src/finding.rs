@@ -4,7 +4,7 @@
 //! never disagree.
 
 use crate::figures;
-use ebbtide_record::summary::GENERATOR_SATURATED;
+use ebbtide_record::summary::{GENERATOR_SATURATED, SEGMENTS_MISSING};
 use ebbtide_record::verdict::{RoundPoint, SiteVerdict};
 use ebbtide_record::{MemoryVerdict, RoundKind, State, Verdict};
 use std::collections::BTreeMap;
@@ -173,14 +173,15 @@ fn failure(state: &State) -> Option<Finding> {
 
 fn invalid(state: &State) -> Option<Finding> {
     let ended = state.ended.as_ref()?;
+    let warned = |code: &str| state.warnings.iter().find(|warning| warning.code == code);
     ended.exit_codes.contains(&EXIT_INVALID).then(|| {
-        let mut finding = Finding::new(
-            Tone::Bad,
-            "INVALID",
-            "the generator was the bottleneck, so the latencies are not the target's own",
-        );
-        let saturated = state.warnings.iter().find(|warning| warning.code == GENERATOR_SATURATED);
-        if let Some(warning) = saturated {
+        let missing = warned(SEGMENTS_MISSING);
+        let sentence = match missing {
+            Some(_) => "parts of the load are missing, so this is not what was planned",
+            None => "the generator was the bottleneck, so the latencies are not the target's own",
+        };
+        let mut finding = Finding::new(Tone::Bad, "INVALID", sentence);
+        if let Some(warning) = missing.or_else(|| warned(GENERATOR_SATURATED)) {
             finding.notes.extend([warning.message.clone(), warning.advice.clone()]);
         }
         if state.memory.verdict != Verdict::NotWatched {

@@ -7,6 +7,8 @@
 //! operation. *Mix*: each flow's share is raised and lowered on a balanced plan, so that a
 //! regression over rounds can tell which operation does it. A replay has the mix of its original.
 
+use ebbtide_loadgen::Plan;
+use ebbtide_loadgen::scenario::{Executor, Flow, MemoryWatch, Scenario};
 use ebbtide_record::RoundKind;
 use std::collections::BTreeMap;
 
@@ -53,6 +55,26 @@ pub struct RoundPlan {
 }
 
 impl Design {
+    /// The design of a scenario's rounds.
+    #[must_use]
+    pub fn of(scenario: &Scenario, plan: &Plan, watch: &MemoryWatch) -> Self {
+        let operations = |flow: &str| -> f64 {
+            let all = plan.operations_per_iteration(flow);
+            all.iter().filter(|(name, _)| !name.starts_with("close ")).map(|(_, n)| n).sum()
+        };
+        let flows = plan.flows().map(|name| FlowShare {
+            name: name.to_owned(),
+            weight: scenario.flows.get(name).map_or(1.0, users),
+            operations_per_iteration: operations(name).max(1.0),
+        });
+        Self {
+            flows: flows.collect(),
+            warmup_rounds: watch.warmup_rounds,
+            operations_per_round: watch.operations_per_round,
+            replay: watch.replay,
+        }
+    }
+
     /// The round at `index`, warm-up rounds included.
     #[must_use]
     pub fn round(&self, index: u32) -> RoundPlan {
@@ -105,6 +127,22 @@ impl Design {
         let odd = (mix & mask).count_ones() % 2 == 1;
         if odd ^ flipped { -1.0 } else { 1.0 }
     }
+}
+
+/// Users of a flow, by which its share of the operations goes.
+fn users(flow: &Flow) -> f64 {
+    let users = match &flow.executor {
+        Executor::ConstantVus { vus, .. }
+        | Executor::SharedIterations { vus, .. }
+        | Executor::PerVuIterations { vus, .. } => f64::from(*vus),
+        Executor::RampingVus { start_vus, stages, .. } => {
+            stages.iter().map(|stage| stage.target).fold(f64::from(*start_vus), f64::max)
+        }
+        Executor::ConstantArrivalRate { pool, .. } | Executor::RampingArrivalRate { pool, .. } => {
+            f64::from(pool.pre_allocated)
+        }
+    };
+    users.max(1.0)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Ending the process is left to the command.
 
 use ebbtide_record::event::Warning;
-use ebbtide_record::summary::GENERATOR_SATURATED;
+use ebbtide_record::summary::{GENERATOR_SATURATED, SEGMENTS_MISSING};
 use ebbtide_record::{MemoryVerdict, Verdict};
 
 /// All is well.
@@ -62,13 +62,14 @@ impl Ending<'_> {
     pub fn codes(&self) -> Vec<i32> {
         let word = self.memory.map_or(Verdict::NotWatched, |memory| memory.verdict);
         let saturated = self.warnings.iter().any(|warning| warning.code == GENERATOR_SATURATED);
+        let incomplete = self.warnings.iter().any(|warning| warning.code == SEGMENTS_MISSING);
         let found = self
             .memory
             .is_some_and(|memory| memory.sites.iter().any(|s| self.fail_on.contains(&s.verdict)));
         let holds = |code: &i32| match *code {
             INTERRUPTED => self.interrupted,
             FAILED => self.failed,
-            INVALID => saturated && self.latency_claimed,
+            INVALID => incomplete || (saturated && self.latency_claimed),
             LEAK => found,
             THRESHOLD => self.thresholds_failed,
             INCONCLUSIVE => self.strict && word == Verdict::Inconclusive,
@@ -109,6 +110,13 @@ mod tests {
         let ending = Ending { warnings: &warnings, ..Ending::default() };
         assert_eq!(ending.codes(), [FINE]);
         assert_eq!(Ending { latency_claimed: true, ..ending }.codes(), [INVALID]);
+    }
+
+    #[test]
+    fn a_load_with_missing_parts_is_no_measurement_of_the_whole() {
+        let warnings = [Warning { code: SEGMENTS_MISSING.to_owned(), ..Warning::default() }];
+        let ending = Ending { warnings: &warnings, thresholds_failed: true, ..Ending::default() };
+        assert_eq!(ending.codes(), [INVALID, THRESHOLD]);
     }
 
     #[test]

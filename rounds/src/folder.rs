@@ -6,7 +6,7 @@ use ebbtide_loadgen::totals::Ledger;
 use ebbtide_record::event::{Body, Event, VERSION};
 use ebbtide_record::{State, Summary};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -194,21 +194,47 @@ pub fn read_state(path: &Path) -> Result<State, FolderError> {
 /// # Errors
 ///
 /// [`FolderError::Unreadable`].
-pub fn read_events(path: &Path, mut each: impl FnMut(Event)) -> Result<(), FolderError> {
-    let log = if path.is_dir() { path.join(EVENTS) } else { path.to_owned() };
-    let unreadable = |source| FolderError::Unreadable { path: log.clone(), source };
-    let mut reader = BufReader::new(File::open(&log).map_err(unreadable)?);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let mut limited = io::Read::take(&mut reader, LINE_BYTES_MAX);
-        if limited.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
-            return Ok(());
+pub fn read_events(path: &Path, each: impl FnMut(Event)) -> Result<(), FolderError> {
+    LogReader::new(path).read_on(each)
+}
+
+/// Reads an event log from where it was left: what stands in it, then what was added since.
+#[derive(Debug)]
+pub struct LogReader {
+    log: PathBuf,
+    /// Bytes of whole lines read so far. A torn line is read again once it is whole.
+    read: u64,
+}
+
+impl LogReader {
+    /// A reader at the begin of a run's folder or log, which need not be there yet.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        let log = if path.is_dir() { path.join(EVENTS) } else { path.to_owned() };
+        Self { log, read: 0 }
+    }
+
+    /// Calls `each` for each event that was added since the last time.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Unreadable`].
+    pub fn read_on(&mut self, mut each: impl FnMut(Event)) -> Result<(), FolderError> {
+        let log = &self.log;
+        let unreadable = |source| FolderError::Unreadable { path: log.clone(), source };
+        let mut reader = BufReader::new(File::open(log).map_err(unreadable)?);
+        reader.seek(SeekFrom::Start(self.read)).map_err(unreadable)?;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let mut limited = io::Read::take(&mut reader, LINE_BYTES_MAX);
+            let length = limited.read_until(b'\n', &mut line).map_err(unreadable)?;
+            if line.last() != Some(&b'\n') {
+                return Ok(());
+            }
+            self.read += length as u64;
+            each(serde_json::from_slice(&line).unwrap_or_default());
         }
-        if line.last() != Some(&b'\n') {
-            return Ok(());
-        }
-        each(serde_json::from_slice(&line).unwrap_or_default());
     }
 }
 
@@ -248,6 +274,29 @@ mod tests {
         let state = read_state(folder.path()).expect("a state");
         assert_eq!((state.events, state.missed.len(), state.ignored), (2, 1, 0));
         assert_eq!(state.ended.map(|ended| ended.exit_code), Some(98));
+    }
+
+    #[test]
+    fn a_log_is_read_on_from_where_it_was_left_and_a_torn_line_once_it_is_whole() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut reader = LogReader::new(dir.path());
+        let mut seen = |grown: &str| -> Vec<u64> {
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(dir.path().join(EVENTS))
+                .and_then(|mut file| file.write_all(grown.as_bytes()))
+                .expect("a log");
+            let mut times = Vec::new();
+            reader.read_on(|event| times.push(event.t_ms)).expect("events");
+            times
+        };
+        let line = |t_ms: u64| format!("{{\"v\":1,\"seq\":0,\"t_ms\":{t_ms},\"type\":\"x\"}}\n");
+        assert_eq!(seen(&(line(1) + &line(2))), [1, 2]);
+        assert_eq!(seen(""), [] as [u64; 0]);
+        let (torn, rest) = (&line(3)[..20], &line(3)[20..]);
+        assert_eq!(seen(torn), [] as [u64; 0]);
+        assert_eq!(seen(&(rest.to_owned() + &line(4))), [3, 4]);
     }
 
     #[test]

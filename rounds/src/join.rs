@@ -22,8 +22,7 @@ use std::time::Duration;
 /// Parts joined at most: each is held in memory with a second of histograms at a time.
 pub const PARTS_MAX: usize = 1_000;
 
-/// Code of the warning that parts of the load are missing.
-pub const SEGMENTS_MISSING: &str = "segments_missing";
+pub use ebbtide_record::summary::SEGMENTS_MISSING;
 
 /// Why runs cannot be joined.
 #[derive(Debug, thiserror::Error)]
@@ -358,8 +357,11 @@ impl Story<'_> {
             note(end, Body::Warning(warning.clone()))?;
         }
         let reasons = self.parts.iter().filter(|part| !part.ended.reason.is_empty());
-        let reasons: Vec<String> =
-            reasons.map(|part| format!("{}: {}", part.path.display(), part.ended.reason)).collect();
+        let gone = warnings.iter().filter(|warning| warning.code == SEGMENTS_MISSING);
+        let reasons: Vec<String> = reasons
+            .map(|part| format!("{}: {}", part.path.display(), part.ended.reason))
+            .chain(gone.map(|warning| warning.message.clone()))
+            .collect();
         let ending = Ending {
             interrupted: self
                 .parts

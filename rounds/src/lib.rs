@@ -10,6 +10,7 @@ pub mod control;
 pub mod design;
 pub mod exit;
 pub mod folder;
+pub mod forecast;
 pub mod heap;
 
 pub mod sampling;

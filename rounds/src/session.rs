@@ -10,7 +10,7 @@ mod around;
 use crate::attach::{attach, site_rules, surroundings};
 use crate::capture::{Capture, Captured, live_sites};
 use crate::control::Control;
-use crate::design::{Design, FlowShare, RoundPlan};
+use crate::design::{Design, RoundPlan};
 use crate::exit::Ending;
 use crate::folder::{self, FolderError, RunFolder};
 use crate::heap::HeapReader;
@@ -23,7 +23,7 @@ use crate::target::RunningTarget;
 use ebbtide_loadgen::engine::Values;
 use ebbtide_loadgen::guard::Guard;
 use ebbtide_loadgen::hlog::HlogWriter;
-use ebbtide_loadgen::scenario::{Executor, Flow, MemoryWatch};
+use ebbtide_loadgen::scenario::MemoryWatch;
 use ebbtide_loadgen::{Engine, Pass, Plan, Stopper, Totals};
 use ebbtide_profiler::series::{Observation, Series};
 use ebbtide_profiler::source::Target as Source;
@@ -198,12 +198,7 @@ impl Session<'_> {
 
     /// Load in rounds, until the series is decided.
     async fn rounds(&mut self, watch: &MemoryWatch) -> Result<(), RunError> {
-        let design = Design {
-            flows: self.flows(),
-            warmup_rounds: watch.warmup_rounds,
-            operations_per_round: watch.operations_per_round,
-            replay: watch.replay,
-        };
+        let design = Design::of(&self.request.scenario, &self.plan, watch);
         let rules =
             Rules { limits: watch.limit.clone(), bounded: watch.bounded.clone(), known_load: true };
         let mut series = Series::default();
@@ -227,21 +222,6 @@ impl Session<'_> {
             }
         }
         Ok(())
-    }
-
-    fn flows(&self) -> Vec<FlowShare> {
-        let operations = |flow: &str| -> f64 {
-            let all = self.plan.operations_per_iteration(flow);
-            all.iter().filter(|(name, _)| !name.starts_with("close ")).map(|(_, n)| n).sum()
-        };
-        self.plan
-            .flows()
-            .map(|name| FlowShare {
-                name: name.to_owned(),
-                weight: self.request.scenario.flows.get(name).map_or(1.0, users),
-                operations_per_iteration: operations(name).max(1.0),
-            })
-            .collect()
     }
 
     /// One round: load, drain, settle, snapshot. `None` when the run is over.
@@ -526,22 +506,6 @@ impl Session<'_> {
     fn claims_latency(&self) -> bool {
         self.plan.thresholds.iter().any(|threshold| threshold.speaks_of_latency())
     }
-}
-
-/// The users of a flow, which are its share of the operations in a round.
-fn users(flow: &Flow) -> f64 {
-    let users = match &flow.executor {
-        Executor::ConstantVus { vus, .. }
-        | Executor::SharedIterations { vus, .. }
-        | Executor::PerVuIterations { vus, .. } => f64::from(*vus),
-        Executor::RampingVus { start_vus, stages, .. } => {
-            stages.iter().map(|stage| stage.target).fold(f64::from(*start_vus), f64::max)
-        }
-        Executor::ConstantArrivalRate { pool, .. } | Executor::RampingArrivalRate { pool, .. } => {
-            f64::from(pool.pre_allocated)
-        }
-    };
-    users.max(1.0)
 }
 
 /// Release of the kernel, for the reader of a report.

@@ -48,8 +48,8 @@ fn on_runtime<T>(
     result
 }
 
-/// The command line that reproduces what is done now.
+/// The command line that reproduces what is done now, its secrets hidden.
 fn command_line() -> Vec<String> {
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-    std::iter::once("ebb".to_owned()).chain(words).collect()
+    crate::secret::hidden(std::iter::once("ebb".to_owned()).chain(words))
 }

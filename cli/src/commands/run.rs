@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::flags::{Environment, Making, Permission};
 use crate::follow::{self, Follow};
 use crate::form::Reporting;
+use crate::outlook::Outlook;
 use crate::output::{self, Output};
 use crate::push::Pushing;
 use crate::transport::Way;
@@ -42,6 +43,13 @@ pub(crate) struct Run {
     /// Exit with 96 when nothing could be told
     #[arg(long)]
     strict: bool,
+    /// Say what would be done, what growth it could see and how long it takes; start and send
+    /// nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: growth to see, bytes per operation, in place of the limits
+    #[arg(long, value_name = "BYTES", requires = "dry_run", value_parser = growth)]
+    detect: Option<f64>,
     #[command(flatten)]
     environment: Environment,
     #[command(flatten)]
@@ -71,6 +79,9 @@ impl Run {
         if scenario.memory.is_some() {
             no_rounds_in_parts(self.segment, self.warmup)?;
         }
+        if self.dry_run {
+            return self.foretell(&scenario, output);
+        }
         if let Some(base) = &scenario.target.base {
             // A port that is still to be found stands for any.
             let plan = Plan::resolve(&scenario, &base.replace("${port}", "1"))?;
@@ -99,6 +110,30 @@ impl Run {
         })?;
         self.reporting.deliver(&outcome.state, output, Some(&outcome.folder))?;
         Ok(outcome.exit_code)
+    }
+
+    /// Says what the run would be, and leaves it at that.
+    fn foretell(&self, scenario: &Scenario, output: Output) -> Result<i32, Failure> {
+        let base = scenario.target.base.as_deref().unwrap_or(SOMEWHERE);
+        let plan = Plan::resolve(scenario, &base.replace("${port}", "1"))?;
+        let outlook = Outlook::of(scenario, &plan, self.detect);
+        if self.reporting.json {
+            output.result(&format!("{:#}\n", outlook.json()))?;
+        } else {
+            output.result(&outlook.text())?;
+        }
+        Ok(exit::FINE)
+    }
+}
+
+/// Stands for the address of a target that would be started.
+const SOMEWHERE: &str = "http://127.0.0.1:1";
+
+/// Growth that is asked for.
+fn growth(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(bytes) if bytes > 0.0 && f64::is_finite(bytes) => Ok(bytes),
+        _ => Err(format!("`{text}` is no number of bytes above 0")),
     }
 }
 

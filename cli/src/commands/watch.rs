@@ -131,33 +131,16 @@ fn interval(text: &str) -> Result<Duration, Failure> {
     Ok(every)
 }
 
-/// Tells what stands in a log, and what is added to it. The log is read again from its start
-/// when it has grown: runs have some thousand events, and a reader of its own would have to know
-/// what a torn line is.
+/// Tells what stands in a log, and what is added to it.
 async fn tell(path: PathBuf, sender: Sender<Event>) {
-    let mut told = 0;
-    let mut size = None;
+    let mut reader = folder::LogReader::new(&path);
     loop {
-        let log = if path.is_dir() { path.join(folder::EVENTS) } else { path.clone() };
-        let now = std::fs::metadata(&log).map(|meta| meta.len()).ok();
-        if now != size {
-            size = now;
-            let mut fresh = Vec::new();
-            let mut count = 0;
-            let read = folder::read_events(&path, |event| {
-                if count >= told {
-                    fresh.push(event);
-                }
-                count += 1;
-            });
-            // A folder that is gone has nothing more to tell; what was seen stays on the screen.
-            if read.is_ok() {
-                told = count.max(told);
-            }
-            for event in fresh {
-                if sender.send(event).await.is_err() {
-                    return;
-                }
+        let mut fresh = Vec::new();
+        // A folder that is gone has nothing more to tell; what was seen stays on the screen.
+        let _ = reader.read_on(|event| fresh.push(event));
+        for event in fresh {
+            if sender.send(event).await.is_err() {
+                return;
             }
         }
         tokio::time::sleep(LOG_EVERY).await;

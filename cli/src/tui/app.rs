@@ -15,14 +15,13 @@ const FILTER_MAX: usize = 60;
 const PAGE: usize = 10;
 
 /// A page of the screen.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Tab {
     /// Rate, users, messages.
     Load,
     /// Percentiles.
     Latency,
     /// The process and its heap over time.
-    #[default]
     Memory,
     /// Sites.
     Leaks,
@@ -152,7 +151,7 @@ impl App {
             state: State::default(),
             frozen: None,
             purpose,
-            tab: Tab::default(),
+            tab: if purpose.holds_load() { Tab::Load } else { Tab::Memory },
             overlay: Overlay::None,
             selected: 0,
             picked: 0,

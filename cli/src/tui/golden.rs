@@ -122,6 +122,13 @@ fn a_frozen_view_stands_still_while_the_run_goes_on() {
 }
 
 #[test]
+fn a_load_without_rounds_opens_on_the_load_and_all_else_on_memory() {
+    let load = Purpose { snapshots: false, owns_run: true };
+    assert_eq!(App::new(load).tab, Tab::Load);
+    assert_eq!((App::new(LIVE).tab, App::new(STORED).tab), (Tab::Memory, Tab::Memory));
+}
+
+#[test]
 fn keys_lead_where_the_help_says() {
     let mut live = app("leak", 0.5, LIVE, "");
     assert_eq!(press(&mut live, "d"), Some(Action::Snapshot));

@@ -50,6 +50,23 @@ const FIELDS: [&str; 19] = [
     "credentials",
 ];
 
+/// Whether the value of a header is a secret, by its name.
+#[must_use]
+pub fn is_secret_header(name: &str) -> bool {
+    HEADERS.contains(&name.trim().to_ascii_lowercase().as_str())
+}
+
+/// Whether the value of a field of a form, a query or an environment is a secret, by its name.
+#[must_use]
+pub fn is_secret_field(name: &str) -> bool {
+    FIELDS.contains(&plain(name).as_str())
+}
+
+/// A name without case and signs.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase()
+}
+
 /// Secrets found so far: variable by name and value.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
@@ -60,9 +77,8 @@ impl Secrets {
     /// Puts variables in the place of all secrets of a request.
     pub(super) fn hide(&mut self, request: &mut Request) {
         for (name, value) in &mut request.headers {
-            let lower = name.to_ascii_lowercase();
-            if HEADERS.contains(&lower.as_str()) {
-                *value = self.header(&lower, value);
+            if is_secret_header(name) {
+                *value = self.header(&name.to_ascii_lowercase(), value);
             }
         }
         for (name, value) in &mut request.query {
@@ -118,9 +134,7 @@ impl Secrets {
     }
 
     fn field(&mut self, name: &str, value: &mut String) {
-        let plain: String =
-            name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
-        if FIELDS.contains(&plain.as_str()) && !value.is_empty() && !value.starts_with("${") {
+        if is_secret_field(name) && !value.is_empty() && !value.starts_with("${") {
             *value = self.variable(name, value, &format!("the field `{name}`"));
         }
     }

@@ -17,7 +17,7 @@ use ebbtide_record::{State, Verdict};
 pub use explain::{bars, explain};
 pub(crate) use load::plain_value;
 use std::fmt::Write as _;
-use table::{Paint, clean};
+use table::{Cell, Paint, Table, clean};
 
 /// The narrowest text that is laid out for.
 const WIDTH_MIN: usize = 60;
@@ -100,6 +100,21 @@ pub fn next_command(state: &State, folder: Option<&str>) -> Option<String> {
         Verdict::Leaking | Verdict::Growing => format!("ebb leaks {folder} --explain 1"),
         _ => format!("ebb report {folder}"),
     })
+}
+
+/// Rows of words as lines, indented, whose columns stand under each other: the first from the
+/// left, the others from the right.
+#[must_use]
+pub fn columns(rows: &[Vec<String>], indent: usize) -> String {
+    let mut table = Table::default();
+    for row in rows {
+        let cell = |(place, text): (usize, &String)| match place {
+            0 => Cell::left(text),
+            _ => Cell::right(text),
+        };
+        table.row(row.iter().enumerate().map(cell).collect());
+    }
+    table.lines(indent, false)
 }
 
 /// The command that explains the site of a row, from 1.
