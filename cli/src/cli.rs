@@ -3,7 +3,7 @@
 //! together, and all of its work, is left to the command.
 
 use crate::commands::{
-    demo, diff, dump, import, leaks, load, report, run, schema, serve, validate, watch,
+    demo, diff, dump, import, leaks, load, report, run, schema, serve, show, validate, watch,
 };
 use crate::failure::Failure;
 use crate::flags::Shared;
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Run(run::Run),
     /// Take a heap snapshot of a process now
     Dump(dump::Dump),
+    /// Show what a heap snapshot holds
+    Show(show::Show),
     /// Compare two heap snapshots
     Diff(diff::Diff),
     /// Judge a series of snapshots, or a run again
@@ -80,6 +82,7 @@ impl Cli {
             Command::Load(load) => load.run(output),
             Command::Run(run) => run.run(output),
             Command::Dump(dump) => dump.run(output),
+            Command::Show(show) => show.run(output),
             Command::Diff(diff) => diff.run(output),
             Command::Leaks(leaks) => leaks.run(output),
             Command::Watch(watch) => watch.run(output),

@@ -111,21 +111,9 @@ impl Reporting {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let to_stdout = self.report.iter().filter(|wanted| wanted.file.is_none()).count();
         if to_stdout + usize::from(self.json) > 1 {
-            return Err(Failure::usage(
-                "standard output takes one result: give a file to all but one of `--report` \
-                 and `--json`",
-            ));
+            return Err(too_many_results());
         }
-        for file in self.report.iter().filter_map(|wanted| wanted.file.as_deref()) {
-            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-            if folder.is_some_and(|folder| !folder.is_dir()) || file.is_dir() {
-                return Err(Failure::usage(format!(
-                    "`{}` cannot be written: make its folder, or choose another file",
-                    file.display()
-                )));
-            }
-        }
-        Ok(())
+        self.report.iter().filter_map(|wanted| wanted.file.as_deref()).try_for_each(check_place)
     }
 
     /// The same with the result in this form, unless another one wants standard output.
@@ -164,12 +152,35 @@ impl Reporting {
     }
 }
 
+/// Two results want standard output.
+pub(crate) fn too_many_results() -> Failure {
+    Failure::usage(
+        "standard output takes one result: give a file to all but one of `--report` and `--json`",
+    )
+}
+
+/// Finds before the work that a report could not be written after it.
+///
+/// # Errors
+///
+/// When the file's folder is not there, or the file is a folder.
+pub(crate) fn check_place(file: &Path) -> Result<(), Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) || file.is_dir() {
+        return Err(Failure::usage(format!(
+            "`{}` cannot be written: make its folder, or choose another file",
+            file.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Writes a report to a file.
 ///
 /// # Errors
 ///
 /// When it cannot be written.
-pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(|error| {
         Failure::failed(format!("`{}`: {error}: choose another file", path.display()))
     })

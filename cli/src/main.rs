@@ -12,6 +12,7 @@ mod flags;
 mod folder_name;
 mod follow;
 mod form;
+mod heap;
 mod interrupt;
 mod outline;
 mod outlook;

@@ -32,8 +32,17 @@ impl Output {
     ///
     /// When standard output cannot be written. A reader that has gone away is no error.
     pub(crate) fn result(self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// The same where the result may be no text.
+    ///
+    /// # Errors
+    ///
+    /// When standard output cannot be written. A reader that has gone away is no error.
+    pub(crate) fn bytes(self, result: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match out.write_all(result).and_then(|()| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),
         }

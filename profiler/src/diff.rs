@@ -170,9 +170,12 @@ impl Change {
 
     fn of_cell(old: Option<&Cell>, new: Option<&Cell>, intervals: (f64, f64)) -> Self {
         let size = new.and_then(Cell::object_bytes).or_else(|| old.and_then(Cell::object_bytes));
+        if (intervals.0 - intervals.1).abs() > f64::EPSILON {
+            return Self::of_strangers(old, new, intervals);
+        }
         let uncounted = [old, new].iter().flatten().any(|cell| cell.live_objects.is_none());
         let size = size.unwrap_or(if uncounted { UNCOUNTED_BYTES } else { 0.0 });
-        let interval = intervals.0.max(intervals.1);
+        let interval = intervals.0;
         let missed = missed(size, interval);
         let samples = |cell: Option<&Cell>, interval: f64| {
             let Some(cell) = cell else { return (0.0, Some(0.0)) };
@@ -197,6 +200,34 @@ impl Change {
             went,
             uncounted,
         }
+    }
+
+    /// Of cells that were sampled differently: two samples that have nothing in common, so that
+    /// each brings the variance of all that it holds. One that counts everything brings none.
+    fn of_strangers(old: Option<&Cell>, new: Option<&Cell>, intervals: (f64, f64)) -> Self {
+        let mut change = Self::default();
+        for (cell, interval, sign) in [(old, intervals.0, -1.0), (new, intervals.1, 1.0)] {
+            let Some(cell) = cell else { continue };
+            let uncounted = cell.live_objects.is_none();
+            let unknown = if uncounted { UNCOUNTED_BYTES } else { 0.0 };
+            let size = cell.object_bytes().unwrap_or(unknown);
+            let missed = missed(size, interval);
+            let objects = cell.live_objects.unwrap_or(cell.live_bytes / size);
+            let derived = objects * (1.0 - missed);
+            let samples = if missed == 0.0 { 0.0 } else { cell.live_samples.unwrap_or(derived) };
+            let growth = |value: f64, unit: f64| {
+                let weight = unit / (1.0 - missed) * missed.sqrt();
+                Growth { value: sign * value, variance: samples * weight * weight, weight }
+            };
+            change.join(&Self {
+                bytes: growth(cell.live_bytes, size),
+                objects: growth(cell.live_objects.unwrap_or(0.0), 1.0),
+                uncounted,
+                came: if sign > 0.0 { samples } else { 0.0 },
+                went: if sign < 0.0 { samples } else { 0.0 },
+            });
+        }
+        change
     }
 
     fn join(&mut self, other: &Self) {

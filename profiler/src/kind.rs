@@ -212,6 +212,19 @@ impl KindTable {
     }
 }
 
+/// Classes of JavaScript itself, whose names say nothing of what a program keeps in them.
+const BUILTIN: &str = "Object Array Map Set WeakMap WeakSet Promise Function Buffer String";
+
+/// The kind of the instances of a class, by the words of its name.
+#[must_use]
+pub fn of_class(name: &str) -> Kind {
+    let of_engine = name.starts_with(['(', '{']) || name.starts_with("system / ");
+    if of_engine || BUILTIN.split(' ').any(|builtin| builtin == name) {
+        return Kind::Other;
+    }
+    by_words(name).unwrap_or(Kind::Other)
+}
+
 static CALL_PARTS: LazyLock<Parts> = LazyLock::new(|| Parts::of(CALLS));
 static HINT_PARTS: LazyLock<Parts> = LazyLock::new(|| Parts::of(HINTS));
 

@@ -22,6 +22,10 @@ pub mod site;
 pub mod goroutine;
 
 pub mod diff;
+pub mod group;
+pub mod stacks;
+
+pub mod export;
 
 pub mod series;
 pub mod trend;

@@ -64,6 +64,8 @@ pub struct FoldedSite {
     pub own: bool,
     /// One cell per full stack.
     pub cells: Vec<FoldedCell>,
+    /// For each cell, the first stack of the profile that went into it.
+    pub origins: Vec<u32>,
     /// The stack of the largest cell, the allocating end first, without the allocator's own
     /// frames, at most [`STACK_SHOWN`].
     pub stack: Vec<FrameLine>,
@@ -284,6 +286,7 @@ impl<'a> Folding<'a> {
             kind: self.kind(building, &by_size, kinds),
             own: building.own,
             cells: building.cells.clone(),
+            origins: building.origins.iter().map(|origin| origin.stack as u32).collect(),
             stack: stack.collect(),
         }
     }
@@ -328,7 +331,7 @@ impl<'a> Folding<'a> {
     }
 }
 
-fn line(frame: &Frame, role: Role) -> FrameLine {
+pub(crate) fn line(frame: &Frame, role: Role) -> FrameLine {
     FrameLine {
         function: frame.function.clone(),
         file: short_file(&frame.file),

@@ -3,6 +3,7 @@
 //! next, since the program does not change.
 
 use ebbtide_profiler::source::SourceError;
+use ebbtide_profiler::stacks::Reading;
 use ebbtide_profiler::symbol::Symbolizer;
 use ebbtide_profiler::{Folded, Profile, SiteRules, parse, site};
 use std::path::{Path, PathBuf};
@@ -80,7 +81,7 @@ impl HeapReader {
     ///
     /// [`HeapError::Parse`].
     pub fn fold_here(&self, bytes: &[u8], path: &Path) -> Result<Folded, HeapError> {
-        Ok(self.fold_profile(&parse::read(bytes).map_err(|source| unread(path, source))?))
+        Ok(self.named(parse::read(bytes).map_err(|source| unread(path, source))?).folded)
     }
 
     /// Folds the snapshot in a file, which is read as a stream where its form allows it.
@@ -89,6 +90,15 @@ impl HeapReader {
     ///
     /// [`HeapError`].
     pub fn fold_file(&self, path: &Path) -> Result<Folded, HeapError> {
+        Ok(self.read_file(path)?.folded)
+    }
+
+    /// The same with all that the snapshot has: its stacks and their names.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapError`].
+    pub fn read_file(&self, path: &Path) -> Result<Reading, HeapError> {
         let failed = |source| HeapError::File { path: path.to_owned(), source };
         // Asked before it is opened: a pipe would make the open wait for a writer.
         let kind = std::fs::metadata(path).map_err(failed)?.file_type();
@@ -97,13 +107,14 @@ impl HeapReader {
             return Err(HeapError::NoFile { path: path.to_owned(), what });
         }
         let file = std::fs::File::open(path).map_err(failed)?;
-        Ok(self.fold_profile(&parse::read_from(file).map_err(|source| unread(path, source))?))
+        Ok(self.named(parse::read_from(file).map_err(|source| unread(path, source))?))
     }
 
-    fn fold_profile(&self, profile: &Profile) -> Folded {
+    fn named(&self, profile: Profile) -> Reading {
         let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
-        let symbols = symbolizer.resolve(profile);
-        site::fold(profile, &symbols, &self.rules)
+        let symbols = symbolizer.resolve(&profile);
+        let folded = site::fold(&profile, &symbols, &self.rules);
+        Reading { profile, symbols, folded }
     }
 }
 

@@ -1,120 +1,44 @@
-//! `ebb diff A B`: two snapshots compared, site by site, with what sampling allows. In: two
-//! files. Out: a table, or one JSON document. Two V8 heap snapshots are compared by class.
-//! A verdict over more than two, and fetching snapshots, is left to `leaks` and `dump`.
+//! `ebb diff A B`: two snapshots compared, with what sampling allows. In: two files, and which
+//! rows are wanted. Out: a table, JSON, or files for other tools. A verdict over more than two,
+//! and fetching snapshots, is left to `leaks` and `dump`.
 
-use super::classes;
 use crate::failure::Failure;
+use crate::heap::{self, HeapReporting, Question, Rows};
 use crate::output::Output;
 use clap::Args;
-use ebbtide_profiler::diff::{Diff as Compared, DiffRow, diff};
-use ebbtide_profiler::{Folded, SiteRules};
-use ebbtide_reports::{figures, finding};
 use ebbtide_rounds::exit;
-use ebbtide_rounds::heap::HeapReader;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The arguments of `ebb diff`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ebb diff first.pb.gz last.pb.gz --by stack -n 5
+  ebb diff first.pb.gz last.pb.gz --kind listener --min 64KiB
+  ebb diff first.pb.gz last.pb.gz --report svg=growth.svg --report pprof=growth.pb.gz
+  ebb diff first.heapsnapshot last.heapsnapshot --filter Session
+
+Exit codes: 0 fine, 1 failed, 2 bad arguments.")]
 pub(crate) struct Diff {
     /// The earlier snapshot
     before: PathBuf,
     /// The later snapshot
     after: PathBuf,
-    /// Lines of the table
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
-    limit: usize,
-    /// Path prefix of your own code; repeatable
-    #[arg(long, value_name = "PREFIX")]
-    own: Vec<String>,
-    /// Print all rows as one JSON document
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    rows: Rows,
+    #[command(flatten)]
+    reporting: HeapReporting,
 }
 
 impl Diff {
-    /// Compares the two and prints the table.
+    /// Compares the two and gives the result in the forms wanted.
     ///
     /// # Errors
     ///
-    /// When one of them cannot be read.
+    /// When one of them cannot be read, or has not what is asked for.
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
-        if classes::is_heap(&self.before) || classes::is_heap(&self.after) {
-            let text = classes::compare((&self.before, &self.after), self.limit, self.json)?;
-            output.result(&text)?;
-            return Ok(exit::FINE);
-        }
-        let rules = SiteRules { own: self.own.clone(), ..SiteRules::default() };
-        let reader = HeapReader::new(rules);
-        let compared = diff(&read(&reader, &self.before)?, &read(&reader, &self.after)?);
-        let text = if self.json { as_json(&compared) } else { as_table(&compared, self.limit) };
-        output.result(&text)?;
-        for note in &compared.notes {
-            output.say(&format!("note: {note}"));
-        }
+        let (before, after) = (Some(self.before.as_path()), self.after.as_path());
+        heap::answer(Question { before, after, rows: &self.rows }, &self.reporting, output)?;
         Ok(exit::FINE)
     }
-}
-
-fn read(reader: &HeapReader, path: &Path) -> Result<Folded, Failure> {
-    Ok(reader.fold_file(path)?)
-}
-
-fn as_table(compared: &Compared, limit: usize) -> String {
-    let mut out = format!(
-        "live heap {} to {}, growth {}\n\n",
-        figures::bytes(compared.before_bytes),
-        figures::bytes(compared.after_bytes),
-        figures::estimate_bytes(&compared.growth)
-    );
-    let _ = writeln!(
-        out,
-        "{:>26}  {:>11}  {:>11}  {:<10}  site",
-        "growth, 95 % interval", "before", "after", "kind"
-    );
-    for row in compared.rows.iter().take(limit) {
-        let _ = writeln!(
-            out,
-            "{:>26}  {:>11}  {:>11}  {:<10}  {}",
-            figures::estimate_bytes(&row.bytes),
-            figures::bytes(row.before.live_bytes),
-            figures::bytes(row.after.live_bytes),
-            row.kind.key(),
-            finding::place(&row.function, &row.file, row.line)
-        );
-    }
-    let more = compared.rows.len().saturating_sub(limit);
-    if more > 0 {
-        let _ = writeln!(out, "and {more} more (see them with --limit)");
-    }
-    out
-}
-
-fn as_json(compared: &Compared) -> String {
-    let rows: Vec<serde_json::Value> = compared.rows.iter().map(row_json).collect();
-    let document = serde_json::json!({
-        "schema": "ebbtide/diff/1",
-        "before_bytes": compared.before_bytes,
-        "after_bytes": compared.after_bytes,
-        "growth_bytes": compared.growth,
-        "notes": compared.notes,
-        "sites": rows,
-    });
-    format!("{document:#}\n")
-}
-
-fn row_json(row: &DiffRow) -> serde_json::Value {
-    serde_json::json!({
-        "id": row.id,
-        "function": row.function,
-        "file": row.file,
-        "line": row.line,
-        "kind": row.kind,
-        "before_bytes": row.before.live_bytes,
-        "after_bytes": row.after.live_bytes,
-        "growth_bytes": row.bytes,
-        "growth_objects": row.objects,
-        "certain": row.is_certain(),
-        "stack": row.stack,
-    })
 }

@@ -2,7 +2,6 @@
 //! work. In: arguments as typed. Out: an exit code, or the failure that kept it from being told.
 //! What is worth more than a few lines lives in the crate that it belongs to.
 
-mod classes;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod dump;
@@ -13,6 +12,7 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod serve;
+pub(crate) mod show;
 pub(crate) mod validate;
 pub(crate) mod watch;
 

@@ -5,12 +5,12 @@
 
 use super::dominators::{Dominators, NONE};
 use super::heap::Heap;
-use std::collections::HashMap;
 
 /// One row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Class {
-    /// Its constructor's name, or a word in brackets: `(string)`, `(compiled code)`.
+    /// Its constructor's name, or a word in brackets: `(string)`, `(compiled code)`,
+    /// `(closure) onData`.
     pub name: String,
     /// Instances.
     pub count: u64,
@@ -37,13 +37,21 @@ impl Classes {
     pub fn of(heap: &Heap, dominators: &Dominators) -> Self {
         let mut rows: Vec<Class> = Vec::new();
         let mut places = vec![NONE; heap.len()];
-        let mut by_key: HashMap<Key, u32> = HashMap::new();
+        // By type, and for types with names by name: the place of the row.
+        let mut by_type: Vec<Vec<u32>> = vec![Vec::new(); heap.node_types.len()];
         for node in &dominators.order {
             let key = Key::of(heap, *node);
-            let place = *by_key.entry(key).or_insert_with(|| {
+            let by_name = &mut by_type[usize::from(key.kind)];
+            if by_name.is_empty() {
+                *by_name = vec![NONE; if key.name.is_some() { heap.strings.len() + 1 } else { 1 }];
+            }
+            // All names that the file does not have are one.
+            let name = key.name.map_or(0, |name| name as usize).min(by_name.len() - 1);
+            if by_name[name] == NONE {
+                by_name[name] = rows.len() as u32;
                 rows.push(Class { name: key.name(heap), ..Class::default() });
-                (rows.len() - 1) as u32
-            });
+            }
+            let place = by_name[name];
             places[*node as usize] = place;
             rows[place as usize].count += 1;
             rows[place as usize].size += heap.sizes[*node as usize];
@@ -113,8 +121,9 @@ fn children(dominators: &Dominators) -> (Vec<u32>, Vec<u32>) {
     (begins, list)
 }
 
-/// What tells classes apart: the type, and for objects the name of their constructor.
-#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+/// What tells classes apart: the type, for objects the name of their constructor, and for
+/// closures that of their function.
+#[derive(Clone, Copy)]
 struct Key {
     kind: u8,
     name: Option<u32>,
@@ -122,7 +131,7 @@ struct Key {
 
 impl Key {
     fn of(heap: &Heap, node: u32) -> Self {
-        let named = matches!(heap.node_type(node), "object" | "native");
+        let named = matches!(heap.node_type(node), "object" | "native" | "closure");
         Self { kind: heap.kinds[node as usize], name: named.then(|| heap.names[node as usize]) }
     }
 
@@ -131,7 +140,10 @@ impl Key {
             "object" | "native" => self.name.map(|name| heap.strings.text(name).into_owned()),
             "hidden" => Some("(system)".to_owned()),
             "code" => Some("(compiled code)".to_owned()),
-            "closure" => Some("Function".to_owned()),
+            "closure" => self.name.map(|name| match &*heap.strings.text(name) {
+                "" => "(closure)".to_owned(),
+                name => format!("(closure) {name}"),
+            }),
             "regexp" => Some("RegExp".to_owned()),
             other => Some(format!("({other})")),
         }

@@ -7,6 +7,7 @@
 use super::classes::Classes;
 use super::dominators::Dominators;
 use super::heap::Heap;
+use super::ids::Ids;
 use super::path::{Paths, Step};
 use std::collections::{HashMap, HashSet};
 
@@ -29,8 +30,14 @@ pub struct Change {
     pub size_delta: i64,
     /// Bytes that all instances keep, later less earlier.
     pub retained_delta: i64,
+    /// Instances in the earlier one.
+    pub count_before: u64,
     /// Instances in the later one.
     pub count: u64,
+    /// Own bytes of all instances in the later one.
+    pub size: u64,
+    /// Bytes that all instances keep in the later one.
+    pub retained: u64,
     /// Ways from the root to the newest instances, for the classes that grew most.
     pub held_by: Vec<Vec<Step>>,
 }
@@ -41,6 +48,56 @@ impl Change {
     pub fn delta(&self) -> i64 {
         self.new.cast_signed() - self.deleted.cast_signed()
     }
+
+    /// Own bytes of all instances in the earlier one.
+    #[must_use]
+    pub fn size_before(&self) -> u64 {
+        self.size.saturating_add_signed(-self.size_delta)
+    }
+
+    /// Bytes that all instances kept in the earlier one.
+    #[must_use]
+    pub fn retained_before(&self) -> u64 {
+        self.retained.saturating_add_signed(-self.retained_delta)
+    }
+
+    /// V8's own business: code, shapes of objects and the like, which grows while a program
+    /// warms up whatever the program keeps.
+    #[must_use]
+    pub fn is_engine(&self) -> bool {
+        match self.name.strip_prefix("system / ") {
+            // Variables of closures, and the bytes of buffers: the program's.
+            Some(rest) => !matches!(rest, "Context" | "JSArrayBufferData"),
+            None => ENGINE.contains(&self.name.as_str()),
+        }
+    }
+}
+
+/// Classes of what V8 makes for itself.
+const ENGINE: [&str; 4] = ["(compiled code)", "(object shape)", "(system)", "(synthetic)"];
+
+/// What Node makes to hand a snapshot out: there while one is taken, by whoever takes it.
+const TAKING: [&str; 2] = ["HeapSnapshotStream", "Node / HeapSnapshotStream"];
+
+/// All classes of one snapshot, those that keep most first.
+#[must_use]
+pub fn survey(heap: &Heap) -> Vec<Change> {
+    let dominators = Dominators::of(heap);
+    let classes = Classes::of(heap, &dominators);
+    let rows = classes.rows.iter().map(|row| Change {
+        name: row.name.clone(),
+        count: row.count,
+        new: row.count,
+        size: row.size,
+        size_delta: row.size.cast_signed(),
+        retained: row.retained,
+        retained_delta: row.retained.cast_signed(),
+        ..Change::default()
+    });
+    let mut rows: Vec<Change> = rows.collect();
+    drop(dominators);
+    show_newest(heap, &classes, &Ids::List(Vec::new()), &mut rows);
+    rows
 }
 
 /// Compares two snapshots of one process.
@@ -49,29 +106,34 @@ pub fn compare(before: &Heap, after: &Heap) -> Vec<Change> {
     let mut changes: HashMap<String, Change> = HashMap::new();
     // One at a time, so that not both dominator trees are held.
     {
-        let later: HashSet<u32> = after.ids.iter().copied().collect();
+        let later = Ids::of(after);
         let dominators = Dominators::of(before);
         let classes = Classes::of(before, &dominators);
         tally(before, &classes, &mut changes, |change, id, size| {
             change.size_delta -= size.cast_signed();
-            change.deleted += u64::from(!later.contains(&id));
+            change.deleted += u64::from(!later.contains(id));
+            change.count_before += 1;
         });
         for row in &classes.rows {
             entry(&mut changes, &row.name).retained_delta -= row.retained.cast_signed();
         }
     }
-    let earlier: HashSet<u32> = before.ids.iter().copied().collect();
+    let earlier = Ids::of(before);
     let dominators = Dominators::of(after);
     let classes = Classes::of(after, &dominators);
     tally(after, &classes, &mut changes, |change, id, size| {
         change.size_delta += size.cast_signed();
-        change.new += u64::from(!earlier.contains(&id));
+        change.new += u64::from(!earlier.contains(id));
         change.count += 1;
+        change.size += size;
     });
     for row in &classes.rows {
-        entry(&mut changes, &row.name).retained_delta += row.retained.cast_signed();
+        let change = entry(&mut changes, &row.name);
+        change.retained_delta += row.retained.cast_signed();
+        change.retained += row.retained;
     }
     let mut changes: Vec<Change> = changes.into_values().collect();
+    changes.retain(|change| !TAKING.contains(&change.name.as_str()));
     changes.sort_by(|a, b| {
         let by_size = b.size_delta.cmp(&a.size_delta);
         by_size.then_with(|| b.delta().cmp(&a.delta())).then_with(|| a.name.cmp(&b.name))
@@ -105,27 +167,37 @@ fn tally(
         change.new += row.new;
         change.deleted += row.deleted;
         change.count += row.count;
+        change.count_before += row.count_before;
+        change.size += row.size;
         change.size_delta += row.size_delta;
     }
 }
 
 /// Finds out who keeps the newest instances of the classes that grew most. V8 gives ids in the
 /// order in which objects were first seen.
-fn show_newest(heap: &Heap, classes: &Classes, earlier: &HashSet<u32>, changes: &mut [Change]) {
+fn show_newest(heap: &Heap, classes: &Classes, earlier: &Ids, changes: &mut [Change]) {
     let grown = changes.iter().filter(|change| change.delta() > 0).take(CLASSES_SHOWN);
-    let names: HashSet<String> = grown.map(|change| change.name.clone()).collect();
-    let mut newest: HashMap<&str, Vec<(u32, u32)>> = HashMap::new();
+    let names: HashSet<&str> = grown.map(|change| change.name.as_str()).collect();
+    let rows = classes.rows.iter();
+    let wanted: Vec<bool> = rows.map(|row| names.contains(row.name.as_str())).collect();
+    let mut newest: HashMap<String, Vec<(u32, u32)>> = HashMap::new();
     for node in 0..heap.len() as u32 {
         let id = heap.ids[node as usize];
-        let Some(row) = classes.of_node(node).filter(|_| !earlier.contains(&id)) else { continue };
-        let name = classes.rows[row].name.as_str();
-        if !names.contains(name) {
+        let Some(row) = classes.of_node(node).filter(|row| wanted[*row]) else { continue };
+        if earlier.contains(id) {
             continue;
         }
-        let list = newest.entry(name).or_default();
-        list.push((id, node));
-        list.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
-        list.truncate(SHOWN);
+        let name = classes.rows[row].name.as_str();
+        if let Some(list) = newest.get_mut(name) {
+            if list.len() == SHOWN && list[SHOWN - 1].0 >= id {
+                continue;
+            }
+            list.push((id, node));
+            list.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
+            list.truncate(SHOWN);
+        } else {
+            newest.insert(name.to_owned(), vec![(id, node)]);
+        }
     }
     let paths = Paths::of(heap);
     for change in changes {

@@ -13,10 +13,12 @@ pub mod dominators;
 pub mod classes;
 pub mod path;
 
+mod ids;
+
 pub mod compare;
 
 pub use classes::{Class, Classes};
-pub use compare::{Change, compare};
+pub use compare::{Change, compare, survey};
 pub use dominators::Dominators;
 pub use heap::{Heap, HeapError};
 pub use path::{Paths, Step};

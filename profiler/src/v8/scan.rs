@@ -15,6 +15,9 @@ const WINDOW: usize = 256 * 1024;
 /// Bytes of one string: V8's own limit is 512 MiB; snapshots cut theirs at 1,024 characters.
 const STRING_MAX: usize = 16 << 20;
 
+/// Digits of a number that fit 64 bits whatever they are.
+const DIGITS_SAFE: usize = 19;
+
 /// Nesting of what is skipped. Snapshots nest as deep as a call tree.
 const DEPTH_MAX: usize = 100_000;
 
@@ -171,16 +174,33 @@ impl<R: Read> Scanner<R> {
     /// When there is none, or one beyond 64 bits.
     #[inline]
     pub(crate) fn number(&mut self) -> Scan<u64> {
+        // The common case: the number and what ends it lie in the window.
+        let mut value = 0_u64;
+        let rest = &self.window[self.place..self.end];
+        for (digits, byte) in rest.iter().take(DIGITS_SAFE + 1).enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                if digits == 0 {
+                    break;
+                }
+                self.place += digits;
+                return Ok(value);
+            }
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        }
+        self.any_number()
+    }
+
+    /// The same wherever it lies, and however long it is.
+    #[cold]
+    fn any_number(&mut self) -> Scan<u64> {
         let mut value = u64::from(self.look()?.wrapping_sub(b'0'));
         if value > 9 {
             return Err(self.error("a whole number was expected"));
         }
         self.place += 1;
         loop {
-            let digit = match self.window[self.place..self.end].first() {
-                Some(byte) => byte.wrapping_sub(b'0'),
-                None => self.peek()?.wrapping_sub(b'0'),
-            };
+            let digit = self.peek()?.wrapping_sub(b'0');
             if digit > 9 {
                 return Ok(value);
             }

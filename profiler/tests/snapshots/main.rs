@@ -9,6 +9,7 @@ mod comparing;
 mod fetching;
 mod flavours;
 mod folding;
+mod grouping;
 mod hostile;
 mod kinds;
 mod naming;

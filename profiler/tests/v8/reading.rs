@@ -55,7 +55,7 @@ fn classes_retained_sizes_and_ways_are_told() {
         // The second session hangs on the first: what it keeps is not counted twice.
         assert_eq!(row("Session"), Some((2, 80, 104)));
         assert_eq!(row("(string)"), Some((1, 24, 24)));
-        assert_eq!(row("Function"), Some((1, 64, 64)));
+        assert_eq!(row("(closure) onMessage"), Some((1, 64, 64)));
         // A weak edge keeps nothing.
         assert_eq!(row("(system)"), None);
         let way: Vec<String> =
