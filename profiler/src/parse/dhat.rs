@@ -17,6 +17,13 @@ const FORMAT: &str = "dhat";
 /// The key that every file has first.
 const BEGIN: &[u8] = b"{\"dhatFileVersion\":";
 
+/// The mode in which the `dhat` crate counts a heap.
+const RUST: &str = "rust-heap";
+
+/// The `dhat` crate cuts paths to their last three parts. Folders below `src/` of Rust's own
+/// library that few programs have, and that stand between an allocation and who asked for it.
+const LIBRARY_FOLDERS: &str = "vec raw_vec boxed ops iter slice str ptr mem fmt num alloc sys";
+
 /// The version that is read.
 const VERSION: u64 = 2;
 
@@ -166,7 +173,7 @@ impl Reader<'_> {
     }
 
     fn finish(mut self) -> Result<Profile, ParseError> {
-        if !matches!(self.mode.as_str(), "heap" | "rust-heap") || self.unfollowed {
+        if !matches!(self.mode.as_str(), "heap" | RUST) || self.unfollowed {
             return Err(ParseError::NotHeap {
                 has: format!("what DHAT counts in its mode `{}`", super::repeated(&self.mode)),
                 cure: "run it in its mode `heap`",
@@ -179,7 +186,7 @@ impl Reader<'_> {
         }
         let mut files: HashMap<String, u32> = HashMap::new();
         for text in &self.table {
-            let (mut location, file) = location(text);
+            let (mut location, file) = location(text, self.mode == RUST);
             location.mapping = file.and_then(|file| {
                 let known = files.get(file).copied();
                 known.or_else(|| {
@@ -202,7 +209,7 @@ impl Reader<'_> {
 /// A frame of the table, and the mapped file it lies in when nothing better is known:
 /// `0x109155: keep (a.c:3)`, `0x4005: std::rt (library/std/src/rt.rs:206:5)`,
 /// `0x48417B4: malloc (in /usr/lib/libc.so)`, `0x0: ???`, `[root]`.
-fn location(text: &str) -> (Location, Option<&str>) {
+fn location(text: &str, is_rust: bool) -> (Location, Option<&str>) {
     let (address, rest) = text
         .split_once(": ")
         .and_then(|(head, rest)| {
@@ -214,9 +221,32 @@ fn location(text: &str) -> (Location, Option<&str>) {
         rest.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")).unwrap_or((rest, ""));
     let mapped = place.strip_prefix("in ");
     let (file, line) = if mapped.is_some() { ("", 0) } else { file_and_line(place) };
+    let file = if is_rust { uncut(name, file) } else { file.to_owned() };
     let frame =
-        if name == "???" { Frame::unnamed(address) } else { Frame::named(name, file, line) };
+        if name == "???" { Frame::unnamed(address) } else { Frame::named(name, &file, line) };
     (Location { address, frames: vec![Arc::new(frame)], mapping: None }, mapped)
+}
+
+/// A path of which the `dhat` crate left three parts, with what it must have begun with where
+/// that can be told: the folder of Rust's library, or that of fetched packages.
+fn uncut(name: &str, file: &str) -> String {
+    let parts: Vec<&str> = file.split('/').collect();
+    let [first, second, _] = parts[..] else { return file.to_owned() };
+    let versioned = first.rsplit_once('-').is_some_and(|(_, version)| {
+        version.starts_with(|c: char| c.is_ascii_digit()) && version.contains('.')
+    });
+    if versioned && second == "src" {
+        return format!("/registry/src/{file}");
+    }
+    let path = name.trim_start_matches(['<', '&']).split('<').next().unwrap_or_default();
+    let krate = path.split("::").next().unwrap_or_default();
+    let of_rust = |krate: &str| matches!(krate, "std" | "core" | "alloc");
+    let nameless = !path.contains("::");
+    let known = first == "src" && LIBRARY_FOLDERS.split(' ').any(|folder| folder == second);
+    if (of_rust(krate) && !nameless) || (of_rust(first) && second == "src") || (nameless && known) {
+        return format!("library/{file}");
+    }
+    file.to_owned()
 }
 
 /// `a.c:3` and `src/main.rs:9:5`; a file alone has line 0.

@@ -2,6 +2,7 @@
 //! In: good, cut and hostile files. Out: a profile, or an error with its cure; never a panic.
 //! Files of real tools are made at test time, since they hold paths.
 
+use crate::hostile;
 use crate::writing::{Dice, Proto, bytes, gzip, number, varint};
 use ebbtide_profiler::parse::{self, ParseError, unbias_factor};
 use ebbtide_profiler::{Cell, Profile};
@@ -128,6 +129,7 @@ fn heap_v2_is_unbiased_and_moved_into_the_call() {
     assert_eq!((cell.live_samples, cell.alloc_samples), (Some(4.0), Some(6.0)));
     // Nothing is live: nothing is estimated, and 0 / 0 is not computed.
     assert_eq!(profile.stacks[1].cell.live_bytes, 0.0);
+    hostile::survives("heap_v2", HEAP_V2.as_bytes());
 }
 
 #[test]

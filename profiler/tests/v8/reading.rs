@@ -6,6 +6,7 @@
 use super::draw::Drawing;
 use ebbtide_profiler::v8::{Classes, Dominators, Heap, Paths};
 use std::io::Read;
+use std::path::Path;
 
 fn chat() -> Drawing {
     Drawing {
@@ -94,9 +95,17 @@ fn what_is_broken_is_told_with_its_place() {
     }
 }
 
+/// Leaves the drawing for `cargo xtask fuzz`.
+fn keep_as_seed(text: &str) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz/heapsnapshot");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("from-tests"), text).unwrap();
+}
+
 #[test]
 fn no_cut_of_a_file_is_taken_for_a_whole_one() {
     let whole = chat().text();
+    keep_as_seed(&whole);
     let end = whole.trim_end().len();
     for cut in 0..end {
         assert!(Heap::read(&whole.as_bytes()[..cut]).is_err(), "cut at {cut}");
