@@ -4,7 +4,7 @@
 //! of tests that passed, and an error at the first step that fails. The steps themselves are
 //! cargo's, cargo-deny's and `tidy`'s.
 
-use crate::{paths, process, setup, tidy, truth};
+use crate::{fuzz, paths, process, setup, tidy, truth};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::process::{Command, Stdio};
@@ -60,6 +60,10 @@ fn run_steps(strictness: Strictness, steps: &mut Steps) -> Result<()> {
     let tested = steps.step("tests", || test_and_count(strictness, &mut tally));
     steps.tests = Some(tally);
     tested?;
+    // Locally by hand: the readers are built a second time for it.
+    if strictness == Strictness::Locked {
+        steps.step("fuzz", fuzz::ci)?;
+    }
     steps.step("truth", || truth::ci(strictness == Strictness::Locked))
 }
 

@@ -1,5 +1,5 @@
 //! The project's own commands, in Rust, so that nothing but cargo has to be there:
-//! `cargo xtask setup | test | ci | tidy | bless | bench | truth`.
+//! `cargo xtask setup | test | ci | tidy | bless | fuzz | bench | truth`.
 //!
 //! Comes in: arguments. Goes out: words on the terminal and an exit code, 0 when all is well.
 //! Each command has a file or a folder of its own; this one only tells them apart.
@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
 
 mod bench;
+mod fuzz;
 mod gate;
 mod paths;
 mod process;
@@ -24,6 +25,8 @@ usage: cargo xtask COMMAND
   ci           the same with --locked, as a build machine wants it
   tidy         the rules of the house, checked over the tree
   bless        run the tests and accept what they print as the new golden files
+  fuzz         hostile bytes for the readers of heap profiles
+               [--seconds 60] [TARGET...]
   bench load   `ebb load` beside wrk, oha, autocannon, hey and ab; writes docs/benchmarks.md
                [--pairs 9] [--seconds 4] [--seed 1] [--only PEER]
   bench h2     `ebb load --http2` beside h2load and oha; the same settings
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         ["test"] => gate::run(gate::Strictness::Local),
         ["ci"] => gate::run(gate::Strictness::Locked),
         ["tidy"] => tidy::run(),
+        ["fuzz", settings @ ..] => fuzz::command(settings),
         ["bless"] => gate::bless(),
         ["bench", "load", settings @ ..] => bench::load(settings),
         ["bench", "h2", settings @ ..] => bench::h2::h2(settings),

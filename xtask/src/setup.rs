@@ -25,7 +25,7 @@ struct Package {
     purpose: Purpose,
 }
 
-const PACKAGES: [Package; 11] = [
+const PACKAGES: [Package; 12] = [
     // jemalloc is built by configure and make.
     Package { program: "make", package: "make", purpose: Purpose::Test },
     // The screens are tested in a real terminal.
@@ -37,6 +37,8 @@ const PACKAGES: [Package; 11] = [
     // Its DHAT writes heap profiles of programs that the tests compile.
     Package { program: "valgrind", package: "valgrind", purpose: Purpose::Test },
     Package { program: "gcc", package: "gcc", purpose: Purpose::Test },
+    // libFuzzer is C++.
+    Package { program: "g++", package: "g++", purpose: Purpose::Test },
     // The peer that every load generator is measured against.
     Package { program: "wrk", package: "wrk", purpose: Purpose::Bench },
     // Two more that are in many hands.

@@ -10,7 +10,7 @@ use super::tree::Tree;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each crate of ours and the crates of ours that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 10] = [
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("record", &[]),
     ("socketio", &[]),
     ("probe", &[]),
@@ -21,6 +21,7 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("reports", &["record"]),
     ("cli", &["record", "socketio", "probe", "server", "loadgen", "profiler", "rounds", "reports"]),
     ("xtask", &[]),
+    ("fuzz", &["profiler"]),
 ];
 
 /// Where the reasons stand.
