@@ -300,6 +300,11 @@ fn by_name(frame: &Frame) -> Option<(Evidence, Kind)> {
     }
 }
 
+/// What a name alone suggests: of a class, which has no stack.
+pub(crate) fn of_name(name: &str) -> Kind {
+    by_words(name).unwrap_or_default()
+}
+
 fn by_user(stack: &[(&Frame, bool)], rules: &[(String, Kind)]) -> Option<Kind> {
     rules.iter().find_map(|(text, kind)| {
         let text = text.as_str();

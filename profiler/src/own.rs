@@ -64,6 +64,12 @@ const KNOWN_CRATES: &str = "std core alloc proc_macro test tokio tokio_util toki
      rand slab smallvec dashmap prost tonic sqlx flate2 gimli addr2line object \
      rustc_demangle actix actix_web actix_rt async_std smol warp clap";
 
+/// Folders of Go's own sources, by which they are told in a program built with `-trimpath`.
+const GO_FOLDERS: &str = "archive bufio builtin bytes cmp compress container context crypto database \
+     debug embed encoding errors expvar flag fmt go hash html image index internal io iter log \
+     maps math mime net os path plugin reflect regexp runtime slices sort strconv strings structs \
+     sync syscall testing text time unicode unique unsafe vendor weak";
+
 /// Decides whose code a frame is.
 #[derive(Debug, Default)]
 pub(crate) struct Ownership<'a> {
@@ -132,15 +138,13 @@ impl<'a> Ownership<'a> {
         if contains(LIBRARY_PATHS) || is_built_c(file) || file.contains("@v") {
             return Role::Library;
         }
-        match self.go_root.filter(|_| file.ends_with(".go")) {
+        match self.go_root.filter(|_| file.ends_with(".go") || file.ends_with(".s")) {
             // A trimmed program names its standard library `net/http/server.go`, a module
             // `example.com/name/file.go`.
             Some("") => {
                 let first = file.split('/').next().unwrap_or(file);
-                if file.contains('/') && !first.contains('.') && !file.starts_with('/') {
-                    return Role::Language;
-                }
-                Role::Own
+                let of_go = file.contains('/') && GO_FOLDERS.split(' ').any(|own| own == first);
+                if of_go { Role::Language } else { Role::Own }
             }
             Some(root) if file.starts_with(root) => Role::Language,
             _ => Role::Own,

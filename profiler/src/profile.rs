@@ -67,6 +67,8 @@ pub enum Form {
     Dhat,
     /// V8's allocation timeline.
     HeapTimeline,
+    /// V8's whole heap, without stacks: folded by class.
+    HeapSnapshot,
     /// Collapsed stacks.
     Collapsed,
 }
@@ -80,6 +82,7 @@ impl Form {
             Self::Pprof => "pprof",
             Self::Dhat => "dhat",
             Self::HeapTimeline => "heaptimeline",
+            Self::HeapSnapshot => "heapsnapshot",
             Self::Collapsed => "collapsed stacks",
         }
     }

@@ -5,6 +5,7 @@
 use crate::attach::site_rules;
 use crate::folder::{self, FolderError};
 use crate::heap::{HeapError, HeapReader};
+use crate::pile;
 use ebbtide_loadgen::Scenario;
 use ebbtide_loadgen::scenario::MemoryWatch;
 use ebbtide_profiler::profile::Form;
@@ -21,6 +22,9 @@ use std::path::{Path, PathBuf};
 const PER_SNAPSHOT: &str = "snapshot";
 /// What growth is counted per when nobody counted operations.
 pub const PER_SECOND: &str = "second";
+
+/// Fewer snapshots give no growth with an interval.
+pub const SNAPSHOTS_MIN: usize = 3;
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,17 @@ pub enum ArchiveError {
         before: PathBuf,
         /// The form of that.
         known: &'static str,
+    },
+    /// A folder that is no run's, and holds too little.
+    #[error(
+        "`{}` is no run's folder and holds {found} snapshots, which say nothing of growth: \
+         {SNAPSHOTS_MIN} or more are needed", folder.display()
+    )]
+    TooFew {
+        /// Which.
+        folder: PathBuf,
+        /// How many.
+        found: usize,
     },
     /// The run has no snapshots.
     #[error(
@@ -203,7 +218,7 @@ pub fn judge_files(paths: &[PathBuf], terms: &Terms) -> Result<MemoryVerdict, Ar
         let folded = reader.fold_file(path)?;
         same_form(&mut first, path, &folded)?;
         let sidecar = sidecar(path);
-        let at_ms = sidecar.as_ref().map(|s| s.at_unix_ms).filter(|at| *at > 0);
+        let at_ms = taken_ms(path, sidecar.as_ref());
         let seconds = match (last_ms, at_ms) {
             (Some(last), Some(at)) if at > last => Some(((at - last) / 1_000).max(1)),
             _ => None,
@@ -218,13 +233,40 @@ pub fn judge_files(paths: &[PathBuf], terms: &Terms) -> Result<MemoryVerdict, Ar
             kind: if index == 0 { RoundKind::Warmup } else { RoundKind::New },
             operations: BTreeMap::from([(name.to_owned(), count)]),
             folded,
-            rss_bytes: sidecar.as_ref().map(|s| s.process.rss_bytes),
+            rss_bytes: sidecar.as_ref().map(|s| s.process.rss_bytes).filter(|rss| *rss > 0),
             census: sidecar.map(|s| s.census).unwrap_or_default(),
             snapshot: path.display().to_string(),
             ..Observation::default()
         });
     }
     Ok(judge(&series, &terms.rules(None, terms.work.is_some())))
+}
+
+/// When a snapshot was taken, Unix milliseconds: by its sidecar, or by the name that Node gave it.
+fn taken_ms(path: &Path, sidecar: Option<&Sidecar>) -> Option<u64> {
+    let told = sidecar.map(|sidecar| sidecar.at_unix_ms).filter(|at| *at > 0);
+    told.or_else(|| pile::named_ms(path.file_name()?.to_str()?))
+}
+
+/// Judges the snapshots that lie in a folder, in the order of time. What else lies there comes back
+/// as lines for people.
+///
+/// # Errors
+///
+/// [`ArchiveError`].
+pub fn judge_pile(
+    folder: &Path,
+    terms: &Terms,
+) -> Result<(MemoryVerdict, Vec<String>), ArchiveError> {
+    let failed = |source| HeapError::File { path: folder.to_owned(), source };
+    let pile = pile::of(folder, |path| taken_ms(path, sidecar(path).as_ref())).map_err(failed)?;
+    if pile.snapshots.len() < SNAPSHOTS_MIN {
+        return Err(ArchiveError::TooFew {
+            folder: folder.to_owned(),
+            found: pile.snapshots.len(),
+        });
+    }
+    Ok((judge_files(&pile.snapshots, terms)?, pile.skipped))
 }
 
 impl Work {

@@ -5,9 +5,13 @@
 use ebbtide_profiler::source::SourceError;
 use ebbtide_profiler::stacks::Reading;
 use ebbtide_profiler::symbol::Symbolizer;
-use ebbtide_profiler::{Folded, Profile, SiteRules, parse, site};
+use ebbtide_profiler::{Folded, Profile, SiteRules, parse, site, v8};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes by which a file is told.
+const HEAD: usize = 64;
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +85,10 @@ impl HeapReader {
     ///
     /// [`HeapError::Parse`].
     pub fn fold_here(&self, bytes: &[u8], path: &Path) -> Result<Folded, HeapError> {
-        Ok(self.named(parse::read(bytes).map_err(|source| unread(path, source))?).folded)
+        match parse::read(bytes) {
+            Ok(profile) => Ok(self.named(profile).folded),
+            Err(error) => by_class(bytes, error).map_err(|source| unread(path, source)),
+        }
     }
 
     /// Folds the snapshot in a file, which is read as a stream where its form allows it.
@@ -90,7 +97,14 @@ impl HeapReader {
     ///
     /// [`HeapError`].
     pub fn fold_file(&self, path: &Path) -> Result<Folded, HeapError> {
-        Ok(self.read_file(path)?.folded)
+        match self.read_file(path) {
+            Ok(reading) => Ok(reading.folded),
+            // Once more from its begin: that it has no stacks shows behind all objects.
+            Err(HeapError::Parse { path, source }) if is_v8(&path) => std::fs::File::open(&path)
+                .map_or(Err(source), |file| by_class(file, source))
+                .map_err(|source| unread(&path, source)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The same with all that the snapshot has: its stacks and their names.
@@ -116,6 +130,21 @@ impl HeapReader {
         let folded = site::fold(&profile, &symbols, &self.rules);
         Reading { profile, symbols, folded }
     }
+}
+
+/// A file that begins as V8's heaps do.
+fn is_v8(path: &Path) -> bool {
+    let mut head = [0; HEAD];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut head));
+    read.is_ok_and(|length| parse::heaptimeline::recognises(&head[..length]))
+}
+
+/// A whole heap of V8, which has no stacks, by class; for anything else the error it had.
+fn by_class(whole: impl Read, error: parse::ParseError) -> Result<Folded, parse::ParseError> {
+    if !matches!(error, parse::ParseError::NotHeap { .. }) {
+        return Err(error);
+    }
+    v8::Heap::read(whole).map_or(Err(error), |heap| Ok(v8::by_class(&heap)))
 }
 
 fn unread(path: &Path, source: parse::ParseError) -> HeapError {

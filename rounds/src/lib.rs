@@ -27,6 +27,8 @@ pub mod served;
 
 pub mod attach;
 
+pub mod pile;
+
 pub mod archive;
 pub mod join;
 pub mod session;

@@ -1,5 +1,5 @@
 //! `ebb leaks SNAPSHOT...` or `RUN`: a verdict over a series of snapshots, by the run's rules or by
-//! others. In: files in the order in which they were taken, or a run's folder. Out: the summary or
+//! others. In: files in the order in which they were taken, a folder of such, or a run's. Out: the summary or
 //! the explanation of one site, and 98 when something leaks.
 //! How a series is judged is left to `profiler`, and its words to `reports`.
 
@@ -11,13 +11,13 @@ use ebbtide_record::event::{Body, Event};
 use ebbtide_record::verdict::SiteVerdict;
 use ebbtide_record::{Kind, MemoryVerdict, State, Verdict};
 use ebbtide_reports::finding;
-use ebbtide_rounds::archive::{Terms, Work};
+use ebbtide_rounds::archive::{SNAPSHOTS_MIN, Terms, Work};
 use ebbtide_rounds::exit::Ending;
 use ebbtide_rounds::{archive, exit, folder};
 use std::path::{Path, PathBuf};
 
-/// Fewer snapshots give no growth with an interval.
-const SNAPSHOTS_MIN: usize = 3;
+/// Words that fail a series of files, unless others are asked for.
+const FAILING: [Verdict; 2] = [Verdict::Leaking, Verdict::Growing];
 
 /// The arguments of `ebb leaks`.
 #[derive(Args, Debug)]
@@ -36,7 +36,7 @@ Growth is counted per operation in a run. Of files alone nobody knows the operat
 Exit codes: 0 fine, 1 snapshots cannot be read, 2 bad arguments, 96 inconclusive (with --strict),
 98 a site has one of the words of --fail-on. They count all sites, whichever are listed.")]
 pub(crate) struct Leaks {
-    /// Snapshots, the oldest first; or one run's folder
+    /// Snapshots, the oldest first; or a folder of them; or one run's folder
     #[arg(required = true, value_name = "SNAPSHOT|RUN")]
     paths: Vec<PathBuf>,
     /// Explain one site: evidence, stack, likely cause, cure, what to measure next. A row, the
@@ -95,6 +95,11 @@ struct Listing {
     most: Option<usize>,
 }
 
+/// A folder that no run wrote, with snapshots that others left there.
+fn is_pile(path: &Path) -> bool {
+    path.is_dir() && !path.join(folder::EVENTS).exists()
+}
+
 impl Leaks {
     /// Judges the series and prints what was found.
     ///
@@ -105,6 +110,13 @@ impl Leaks {
         let terms = self.rules.terms()?;
         let (state, verdict, fail_on) = match self.paths.as_slice() {
             [run] if run.is_dir() || run.ends_with(folder::EVENTS) => {
+                if is_pile(run) {
+                    let (verdict, skipped) = archive::judge_pile(run, &terms)?;
+                    for line in skipped {
+                        output.say(&line);
+                    }
+                    return self.told(State::default(), verdict, FAILING.to_vec(), output);
+                }
                 if terms.work.is_some() {
                     return Err(Failure::usage(
                         "a run has counted its operations: leave `--operations` out",
@@ -122,9 +134,19 @@ impl Leaks {
             }
             files => {
                 let verdict = archive::judge_files(files, &terms)?;
-                (State::default(), verdict, vec![Verdict::Leaking, Verdict::Growing])
+                (State::default(), verdict, FAILING.to_vec())
             }
         };
+        self.told(state, verdict, fail_on, output)
+    }
+
+    fn told(
+        &self,
+        state: State,
+        verdict: MemoryVerdict,
+        fail_on: Vec<Verdict>,
+        output: Output,
+    ) -> Result<i32, Failure> {
         let fail_on =
             if self.rules.fail_on.is_empty() { fail_on } else { self.rules.fail_on.clone() };
         let code = self.exit_code(&verdict, &fail_on);

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	_ "net/http/pprof"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 )
@@ -35,6 +36,7 @@ func (j *journal) write(path string) {
 }
 
 func main() {
+	runtime.MemProfileRate = 16 << 10
 	j := &journal{mended: len(os.Args) > 2 && os.Args[2] == "mended"}
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/look" {

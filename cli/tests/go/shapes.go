@@ -9,6 +9,7 @@ import (
 	"net/http"
 	_ "net/http/pprof"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -75,6 +76,7 @@ func fill(key string) int {
 }
 
 func main() {
+	runtime.MemProfileRate = 16 << 10
 	shape := os.Args[2]
 	all := &visitors{byAddress: map[string]*visitor{}}
 	kept := &lru{order: list.New(), byKey: map[string]*list.Element{}}

@@ -16,9 +16,11 @@ pub mod path;
 mod ids;
 
 pub mod compare;
+pub mod sites;
 
 pub use classes::{Class, Classes};
 pub use compare::{Change, compare, survey};
 pub use dominators::Dominators;
 pub use heap::{Heap, HeapError};
 pub use path::{Paths, Step};
+pub use sites::by_class;
