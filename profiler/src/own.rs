@@ -65,10 +65,10 @@ const KNOWN_CRATES: &str = "std core alloc proc_macro test tokio tokio_util toki
      rustc_demangle actix actix_web actix_rt async_std smol warp clap";
 
 /// Folders of Go's own sources, by which they are told in a program built with `-trimpath`.
-const GO_FOLDERS: &str = "archive bufio builtin bytes cmp compress container context crypto database \
-     debug embed encoding errors expvar flag fmt go hash html image index internal io iter log \
-     maps math mime net os path plugin reflect regexp runtime slices sort strconv strings structs \
-     sync syscall testing text time unicode unique unsafe vendor weak";
+const GO_FOLDERS: &str = "archive bufio builtin bytes cmp compress container context crypto \
+     database debug embed encoding errors expvar flag fmt go hash html image index internal \
+     io iter log maps math mime net os path plugin reflect regexp runtime slices sort strconv \
+     strings structs sync syscall testing text time unicode unique unsafe vendor weak";
 
 /// Decides whose code a frame is.
 #[derive(Debug, Default)]

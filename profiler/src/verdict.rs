@@ -52,7 +52,8 @@ pub fn judge(series: &Series, rules: &Rules) -> MemoryVerdict {
         candidates.iter().map(|candidate| court.site(candidate)).collect();
     let heap = sites.len();
     for tally in &tallies {
-        let claimed = claimant(&candidates, tally).map(|index| &mut sites[..heap][index]);
+        let claimed = claimant(&candidates, tally)
+            .map(|index| (&candidates[index], &mut sites[..heap][index]));
         let counted = court.weigh_count(tally, claimed);
         sites.extend(counted);
     }
@@ -195,13 +196,17 @@ impl Court<'_> {
     fn weigh_count(
         &self,
         tally: &Tally,
-        claimed: Option<&mut (SiteVerdict, bool)>,
+        claimed: Option<(&Candidate<'_>, &mut (SiteVerdict, bool))>,
     ) -> Option<(SiteVerdict, bool)> {
         let (counted, undecided) = self.counted(tally);
         match claimed {
-            Some((site, _)) if site.verdict <= counted.verdict => None,
-            Some((site, open)) if site.function == tally.function => {
+            Some((_, (site, _))) if site.verdict <= counted.verdict => None,
+            Some((candidate, (site, open))) if site.function == tally.function => {
                 (site.verdict, site.line, *open) = (counted.verdict, tally.line, undecided);
+                let slope = &candidate.growth.by_operation[tally.growth.with];
+                let operation = &self.operations[tally.growth.with].name;
+                site.growth_per_op = estimate(slope, slope.interval(CONFIDENCE), operation);
+                site.objects_per_op = counted.objects_per_op;
                 site.reasons.extend(counted.reasons);
                 None
             }

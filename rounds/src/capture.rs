@@ -67,7 +67,9 @@ impl Capture {
             return Ok(name.to_string_lossy().into_owned());
         }
         let stem = format!("heapdump-{}-{}", self.taken, unix_ms());
-        let name = format!("{stem}.pb.gz");
+        let ending = fetched.path.as_deref().and_then(Path::extension);
+        let whole = ending.is_some_and(|ending| ending == "heapsnapshot");
+        let name = format!("{stem}.{}", if whole { "heapsnapshot" } else { "pb.gz" });
         self.write(&name, &fetched.bytes).await?;
         if let Some(sidecar) = &fetched.sidecar {
             let beside = Sidecar { profile: name.clone(), ..sidecar.clone() };

@@ -1,6 +1,6 @@
 //! `ebb leaks SNAPSHOT...` or `RUN`: a verdict over a series of snapshots, by the run's rules or by
-//! others. In: files in the order in which they were taken, a folder of such, or a run's. Out: the summary or
-//! the explanation of one site, and 98 when something leaks.
+//! others. In: files in the order in which they were taken, a folder of such, or a run's. Out: the
+//! summary or the explanation of one site, and 98 when something leaks.
 //! How a series is judged is left to `profiler`, and its words to `reports`.
 
 use crate::failure::Failure;

@@ -9,6 +9,7 @@ mod pprof;
 mod probe_file;
 mod process;
 mod signal;
+mod written;
 
 pub use probe_file::{ProbeFile, find as find_probe};
 pub use process::{is_go, memory as process_memory};
@@ -164,6 +165,8 @@ enum Way {
     Signal(PathBuf),
     /// Anyone who serves profile.proto.
     Pprof(Served),
+    /// A signal, on which Node writes a whole heap.
+    Written(written::Writer),
     /// It cannot be asked: its memory alone is seen from outside.
     Outside,
 }
@@ -190,7 +193,7 @@ impl Target {
                 Way::Admin(Endpoint { authority: address.to_string(), token: None })
             }
             Some(probe) => Way::Signal(probe.dir.clone()),
-            None => Way::Outside,
+            None => written::find(pid).map_or(Way::Outside, Way::Written),
         };
         Ok(Self { pid: Some(pid), probe, way })
     }
@@ -204,7 +207,7 @@ impl Target {
         let deadline = Instant::now() + within;
         loop {
             let target = Self::attach(pid)?;
-            if target.probe.is_some() {
+            if target.probe.is_some() || matches!(target.way, Way::Written(_)) {
                 return Ok(target);
             }
             if Instant::now() >= deadline {
@@ -317,6 +320,7 @@ impl Target {
                 signal::snapshot(pid, folder).await
             }
             Way::Pprof(served) => served.snapshot(self.pid, purge).await,
+            Way::Written(writer) => writer.snapshot().await,
             Way::Outside => {
                 let pid = self.pid.ok_or_else(|| self.not_offered("a heap"))?;
                 let status = process::Status::of(pid)?;
