@@ -1,5 +1,6 @@
 //! Whole heaps of a real Node: written on a signal, judged as a series by class, and found in a
 //! folder. In: a small program that keeps what it should not. Out: what `ebb` says of its heaps.
+//! Comparing two of them by class is tested with the profiler.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
