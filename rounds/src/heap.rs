@@ -100,9 +100,12 @@ impl HeapReader {
         match self.read_file(path) {
             Ok(reading) => Ok(reading.folded),
             // Once more from its begin: that it has no stacks shows behind all objects.
-            Err(HeapError::Parse { path, source }) if is_v8(&path) => std::fs::File::open(&path)
-                .map_or(Err(source), |file| by_class(file, source))
-                .map_err(|source| unread(&path, source)),
+            Err(HeapError::Parse { path, source }) if is_v8(&path) => {
+                let Ok(file) = std::fs::File::open(&path) else {
+                    return Err(unread(&path, source));
+                };
+                by_class(file, source).map_err(|source| unread(&path, source))
+            }
             Err(error) => Err(error),
         }
     }
