@@ -130,6 +130,16 @@ fn each_chart_has_its_table_and_each_site_its_evidence() {
 }
 
 #[test]
+fn a_site_that_grows_has_cause_and_cure_and_a_steady_one_has_none() {
+    let leaking = page(&runs::leak());
+    for told in ["Likely cause: a listener that is never removed", "Rust: leaks, and mended"] {
+        assert_eq!(leaking.matches(told).count(), 1, "{told}");
+    }
+    assert!(leaking.contains("Evidence, rung by rung"));
+    assert!(!page(&runs::clean()).contains("Likely cause"));
+}
+
+#[test]
 fn pages_are_small_and_stay_small() {
     let shell = html::render(&State::default());
     assert!(shell.len() < SHELL_MAX, "{}", shell.len());

@@ -23,6 +23,13 @@ use std::time::Duration;
 /// The arguments of `ebb run`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
+Examples:
+  ebb run chat.toml                       rounds of load, a heap snapshot after each, a verdict
+  ebb run chat.toml --dry-run             what it would do, what growth it could see, how long
+  ebb run chat.toml --dry-run --detect 4  how many operations 4 bytes per operation need
+  ebb run chat.toml -e TOKEN=abc --report junit=results.xml
+A leak is explained by `ebb leaks RUN --explain 1`.
+
 Exit codes: 0 fine, 1 tool or target failed, 2 bad scenario, 95 invalid measurement,
 96 inconclusive (with --strict), 98 leak found, 99 threshold failed, 130 interrupted.")]
 pub(crate) struct Run {

@@ -80,6 +80,8 @@ pub(crate) enum Overlay {
     Help,
     /// One site, by its place in the table.
     Site,
+    /// The same site explained: evidence, cause, cure.
+    Explain,
     /// The list of snapshots, to choose the baseline from.
     Baseline,
     /// The list of snapshots, to choose the compared one from.
@@ -270,6 +272,7 @@ impl App {
             Command::Help => self.toggle(Overlay::Help),
             Command::Back => self.back(),
             Command::Open => self.open(),
+            Command::Explain => self.explain(),
             Command::Up => self.move_by(-1),
             Command::Down => self.move_by(1),
             Command::PageUp => self.move_by(-(PAGE as isize)),
@@ -343,6 +346,21 @@ impl App {
             self.selected = 0;
         }
         self.overlay = Overlay::None;
+    }
+
+    /// Explains the chosen site, from the table or from the site's own page.
+    fn explain(&mut self) {
+        let judged = rows_of(self).get(self.selected).is_some_and(|row| row.judged.is_some());
+        match self.overlay {
+            Overlay::Explain => self.overlay = Overlay::None,
+            Overlay::None | Overlay::Site if self.tab == Tab::Leaks && judged => {
+                self.toggle(Overlay::Explain);
+            }
+            Overlay::None | Overlay::Site if self.tab == Tab::Leaks => {
+                "only a site that was judged can be explained".clone_into(&mut self.notice);
+            }
+            _ => {}
+        }
     }
 
     /// Takes back the last choice: the overlay, then the filter, then the comparison.

@@ -73,6 +73,8 @@ fn pages_look_as_they_did() {
         ("leaks-before-verdict", app("leak", 0.4, LIVE, "4")),
         ("leaks-ended", app("leak", 1.0, STORED, "4")),
         ("leaks-site", app("leak", 1.0, STORED, "4\n")),
+        ("leaks-explained", app("leak", 1.0, STORED, "4e")),
+        ("leaks-explained-cure", app("leak", 1.0, STORED, "4\neG")),
         ("leaks-compared", app("leak", 1.0, STORED, "bg\nxkk\n")),
         ("leaks-filtered", app("leak", 1.0, STORED, "/hub\n")),
         ("baseline", app("leak", 1.0, STORED, "4bgj")),

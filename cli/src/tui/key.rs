@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Back,
     /// Open what is chosen.
     Open,
+    /// Explain what is chosen.
+    Explain,
     /// One line up.
     Up,
     /// One line down.
@@ -78,7 +80,7 @@ const fn bind(
 }
 
 /// All keys but the digits, which choose a page. Without words, a key is not in the help.
-const BINDINGS: [Binding; 24] = [
+const BINDINGS: [Binding; 25] = [
     bind(
         &[KeyCode::Tab, KeyCode::Char('l'), KeyCode::Right],
         Command::NextTab,
@@ -98,6 +100,7 @@ const BINDINGS: [Binding; 24] = [
     bind(&[KeyCode::Home, KeyCode::Char('g')], Command::First, "", ""),
     bind(&[KeyCode::End, KeyCode::Char('G')], Command::Last, "g G", "first, last"),
     bind(&[KeyCode::Enter], Command::Open, "enter", "open the site: stack, series, reasons"),
+    bind(&[KeyCode::Char('e')], Command::Explain, "e", "explain the site: evidence, cause, cure"),
     bind(&[KeyCode::Esc], Command::Back, "esc", "close; clear filter; end comparison"),
     bind(&[KeyCode::Char('b')], Command::Baseline, "b", "choose the baseline snapshot"),
     bind(&[KeyCode::Char('x')], Command::Compare, "x", "choose the snapshot to compare with it"),

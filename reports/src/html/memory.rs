@@ -2,7 +2,9 @@
 //! the rounds with their snapshots. The evidence stands in the page and is folded by its script,
 //! so that it can be read without one.
 
+use super::explain::capital;
 use super::markup::{Cell, code_place, escaped, list, row, table};
+use crate::explain::Case;
 use crate::figures;
 use crate::finding::{self, Tone};
 use ebbtide_record::verdict::SiteVerdict;
@@ -12,6 +14,9 @@ use std::fmt::Write as _;
 /// Columns of the table of sites.
 const COLUMNS: [&str; 7] =
     ["verdict", "site", "kind", "#growth per operation", "#objects per op", "#live", "over rounds"];
+
+/// Sites explained in full, the worst first: enough to act on, and the page stays small.
+const EXPLAINED_MAX: usize = 12;
 
 /// The small line beside each site, in its own units.
 const SPARK_WIDTH: f64 = 96.0;
@@ -31,16 +36,16 @@ pub(super) fn section(state: &State) -> String {
             let _ = writeln!(out, "<p class=\"soft\">{}.</p>", escaped(&capital(&words)));
         }
         if moving.is_empty() {
-            out.push_str(&site_table(&steady));
+            out.push_str(&site_table(state, &steady));
         } else {
-            out.push_str(&site_table(&moving));
+            out.push_str(&site_table(state, &moving));
             if !steady.is_empty() {
                 let _ = write!(
                     out,
                     "<details><summary>{} steady</summary>\n{}</details>\n",
                     figures::count(steady.len() as u64)
                         + if steady.len() == 1 { " site" } else { " sites" },
-                    site_table(&steady)
+                    site_table(state, &steady)
                 );
             }
         }
@@ -49,12 +54,7 @@ pub(super) fn section(state: &State) -> String {
     out
 }
 
-fn capital(words: &str) -> String {
-    let mut chars = words.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-fn site_table(sites: &[(usize, &SiteVerdict)]) -> String {
+fn site_table(state: &State, sites: &[(usize, &SiteVerdict)]) -> String {
     let mut rows = String::new();
     for (index, site) in sites {
         rows.push_str(&site_row(*index, site));
@@ -62,7 +62,7 @@ fn site_table(sites: &[(usize, &SiteVerdict)]) -> String {
             rows,
             "<tr class=\"detail\" id=\"site-{index}\"><td colspan=\"{}\">{}</td></tr>",
             COLUMNS.len(),
-            evidence(*index, site)
+            evidence(state, *index, site)
         );
     }
     table("", &COLUMNS, &rows)
@@ -122,7 +122,7 @@ fn spark(series: &[f64]) -> String {
     )
 }
 
-fn evidence(index: usize, site: &SiteVerdict) -> String {
+fn evidence(state: &State, index: usize, site: &SiteVerdict) -> String {
     let mut facts = site.reasons.clone();
     if let Some(replay) = &site.growth_on_replay {
         facts.push(format!("on replayed input alone: {}", figures::estimate_bytes(replay)));
@@ -156,11 +156,21 @@ fn evidence(index: usize, site: &SiteVerdict) -> String {
         "<div class=\"evidence\">\n<div><h3>Live bytes over the rounds</h3>\
          <div data-fit=\"{index}\"></div>\
          <details><summary>Table: live bytes at each snapshot</summary>{}</details></div>\n\
-         <div><h3>Evidence</h3>{}</div>\n<div class=\"wide\">{}</div>\n</div>",
+         <div><h3>Evidence</h3>{}</div>\n<div class=\"wide\">{}</div>\n{}</div>",
         table("", &["#snapshot", "#live"], &values),
         list(&facts),
-        stack(site)
+        stack(site),
+        explained(state, index, site)
     )
+}
+
+/// Cause and cure of a site that grows.
+fn explained(state: &State, index: usize, site: &SiteVerdict) -> String {
+    if index >= EXPLAINED_MAX || Tone::of(site.verdict) == Tone::Good {
+        return String::new();
+    }
+    let markup = super::explain::markup(&Case::of(state, site, None));
+    format!("<div class=\"wide\">{markup}</div>\n")
 }
 
 fn probability(p: f64) -> String {

@@ -6,6 +6,7 @@
 //! everything else in the page is data. No attribute holds style or script.
 
 mod data;
+mod explain;
 mod load;
 mod markup;
 mod memory;

@@ -4,6 +4,7 @@
 
 mod chart;
 mod errors;
+mod explain;
 mod help;
 mod latency;
 mod leaks;
@@ -61,6 +62,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App, theme: Theme) {
         Overlay::None | Overlay::Filter => {}
         Overlay::Help => help::draw(frame, page, app, theme),
         Overlay::Site => site::draw(frame, page, app, theme),
+        Overlay::Explain => explain::draw(frame, page, app, theme),
         Overlay::Baseline | Overlay::Compared => picker::draw(frame, page, app, theme),
     }
 }
@@ -136,11 +138,14 @@ fn key_line<'a>(app: &'a App, theme: Theme) -> Line<'a> {
     }
     let words = match (app.overlay, app.tab) {
         (Overlay::Baseline | Overlay::Compared, _) => "j k move  enter choose  esc close",
-        (Overlay::Site | Overlay::Help, _) => "j k scroll  esc close",
+        (Overlay::Site, _) => "j k scroll  e explain  esc close",
+        (Overlay::Explain | Overlay::Help, _) => "j k scroll  esc close",
         (_, Tab::Leaks) if app.purpose.snapshots => {
             "enter open  b baseline  x compare  / filter  s sort  d snapshot  ? keys  q leave"
         }
-        (_, Tab::Leaks) => "enter open  b baseline  x compare  / filter  s sort  ? keys  q leave",
+        (_, Tab::Leaks) => {
+            "enter open  e explain  b baseline  x compare  / filter  s sort  ? keys  q leave"
+        }
         (_, Tab::Errors) => "1-5 tab pages  j k scroll  space freeze  ? keys  q leave",
         _ if app.purpose.snapshots => {
             "1-5 tab pages  + - a time  d snapshot  space freeze  ? keys  q leave"

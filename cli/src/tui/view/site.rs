@@ -6,15 +6,14 @@ use super::super::app::App;
 use super::super::row::{SiteRow, rows_of};
 use super::super::theme::Theme;
 use ebbtide_record::State;
+use ebbtide_record::Verdict;
 use ebbtide_record::verdict::{Estimate, SiteVerdict};
+use ebbtide_reports::explain::{Case, Likely};
 use ebbtide_reports::figures;
 use ratatui::Frame;
 use ratatui::layout::{Margin, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
-
-/// The eight heights of a bar.
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Draws the site over the page.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme) {
@@ -34,7 +33,7 @@ fn described<'a>(state: &State, row: &SiteRow<'a>, theme: Theme) -> Vec<Line<'a>
     let mut lines = vec![Line::styled(row.place.clone(), theme.strong())];
     let levels = match row.judged {
         Some(site) => {
-            judged(&mut lines, site, theme);
+            judged(&mut lines, state, site, theme);
             site.series.clone()
         }
         None => {
@@ -46,7 +45,7 @@ fn described<'a>(state: &State, row: &SiteRow<'a>, theme: Theme) -> Vec<Line<'a>
     if !levels.is_empty() {
         lines.push(Line::default());
         lines.push(Line::styled("live bytes at each snapshot", theme.strong()));
-        lines.push(Line::from(format!("  {}", bars(&levels))));
+        lines.push(Line::from(format!("  {}", ebbtide_reports::text::bars(&levels))));
         let first = levels.first().copied().unwrap_or_default();
         let last = levels.last().copied().unwrap_or_default();
         lines.push(Line::from(format!(
@@ -68,7 +67,7 @@ fn described<'a>(state: &State, row: &SiteRow<'a>, theme: Theme) -> Vec<Line<'a>
     lines
 }
 
-fn judged<'a>(lines: &mut Vec<Line<'a>>, site: &'a SiteVerdict, theme: Theme) {
+fn judged<'a>(lines: &mut Vec<Line<'a>>, state: &State, site: &'a SiteVerdict, theme: Theme) {
     let from = match site.kind_from.as_str() {
         "" => String::new(),
         from => format!(" (told by the {from})"),
@@ -101,6 +100,10 @@ fn judged<'a>(lines: &mut Vec<Line<'a>>, site: &'a SiteVerdict, theme: Theme) {
     for reason in &site.reasons {
         lines.push(Line::from(format!("- {reason}")));
     }
+    if matches!(site.verdict, Verdict::Leaking | Verdict::Growing) {
+        let likely = Likely::of(&Case::of(state, site, None));
+        lines.push(Line::from(format!("likely {}: `e` explains", likely.cause.words())));
+    }
 }
 
 fn per(estimate: &Estimate) -> String {
@@ -117,17 +120,5 @@ fn levels_of(state: &State, id: &str) -> Vec<f64> {
         .iter()
         .filter_map(|taken| taken.value.sites.iter().find(|site| site.id == id))
         .map(|site| site.live_bytes)
-        .collect()
-}
-
-/// Values as bars from 0 on.
-fn bars(values: &[f64]) -> String {
-    let top = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    values
-        .iter()
-        .map(|value| {
-            let height = (value / top * (BARS.len() - 1) as f64).round();
-            BARS[(height.max(0.0) as usize).min(BARS.len() - 1)]
-        })
         .collect()
 }
