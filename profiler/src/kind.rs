@@ -51,7 +51,7 @@ const CALLS: &[(Kind, &str)] = &[
          broadcast::new_receiver, watch::Sender<T>::subscribe, watch::Sender::subscribe, \
          Receiver<T>::resubscribe, event_listener::, EventEmitter.addListener, \
          EventEmitter.on, EventEmitter.once, EventEmitter.prependListener, _addListener, \
-         addEventListener, EventTarget., node:events, signal.Notify",
+         addEventListener, EventTarget., addListener, _onceWrap, signal.Notify",
     ),
     (
         Kind::Connection,
@@ -87,7 +87,7 @@ const HINTS: &[(Kind, &str)] = &[
         "http::request::, http::header::, hyper::proto::h1::role, http_body, \
          axum::extract, axum::body, Incoming, tower::, net/http.readRequest, \
          net/textproto, net/http.(*Request), io.ReadAll, IncomingMessage, \
-         node:_http_incoming, node:_http_server",
+         node:_http_incoming, node:_http_server, node:_http_common",
     ),
     (
         Kind::Listener,
@@ -172,7 +172,9 @@ impl KindTable {
         if let Some(kind) = by_user(below, rules) {
             return (Evidence::User, kind);
         }
-        let callees = &stack[..stack.len().min(site)];
+        // Where Node alone is on the stack, the site itself is such a call.
+        let of_node = stack.get(site).is_some_and(|(frame, _)| frame.file.starts_with("node:"));
+        let callees = &stack[..stack.len().min(site + usize::from(of_node))];
         let marks: Vec<Marks> = callees.iter().map(|(frame, _)| self.marks(frame)).collect();
         // The innermost call is what allocates: a socket read below a timeout is no timer.
         if let Some(kind) = marks.iter().find_map(|marks| marks.call) {

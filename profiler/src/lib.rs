@@ -9,6 +9,7 @@ mod hash;
 
 pub mod source;
 
+pub mod ages;
 pub mod parse;
 pub mod profile;
 

@@ -186,6 +186,10 @@ fn role_by_name(function: &str) -> Role {
     if function.is_empty() || function.starts_with("0x") {
         return Role::Unknown;
     }
+    // `(V8 API)`, `(root)`, `(program)`: what V8 did when no function was on its stack.
+    if function.starts_with('(') && function.ends_with(')') {
+        return Role::Language;
+    }
     // A name without a path is another language's, and whose it is cannot be told.
     if !function.contains("::") {
         return Role::Library;

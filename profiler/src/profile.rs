@@ -61,6 +61,8 @@ impl Cell {
 pub enum Form {
     /// jemalloc's own text.
     HeapV2,
+    /// V8's sampled heap profile.
+    HeapProfile,
     /// `profile.proto`, of whatever writer.
     Pprof,
     /// DHAT's JSON.
@@ -79,6 +81,7 @@ impl Form {
     pub fn name(self) -> &'static str {
         match self {
             Self::HeapV2 => "heap_v2",
+            Self::HeapProfile => "heapprofile",
             Self::Pprof => "pprof",
             Self::Dhat => "dhat",
             Self::HeapTimeline => "heaptimeline",
@@ -116,6 +119,9 @@ pub struct Profile {
     pub stacks: Vec<StackSample>,
     /// The places that `stacks` points at.
     pub locations: Vec<Location>,
+    /// Samples that are live, where each has a number that rises with the time it was taken: an
+    /// index into `stacks`, and that number.
+    pub ordinals: Vec<(u32, u64)>,
     /// Files mapped into the process.
     pub mappings: Vec<Mapping>,
     /// Free text that came with the snapshot.

@@ -75,8 +75,39 @@ pub struct MemoryVerdict {
     /// Growth of the whole live heap, per the most frequent operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heap_growth: Option<Estimate>,
+    /// Classes of which more instances are there after the measured rounds than before, where whole
+    /// heaps were compared: the one that keeps most first, at most [`CLASSES_MAX`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassGrowth>,
     /// What stands against trust in the word, or what to measure next.
     pub reasons: Vec<String>,
+}
+
+/// Classes kept in a verdict: what is behind the tenth explains no leak.
+pub const CLASSES_MAX: usize = 10;
+
+/// How one class of a whole heap grew from before the measured rounds to after them.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ClassGrowth {
+    /// Name of the constructor, or a word in brackets: `(string)`.
+    pub class: String,
+    /// Instances made meanwhile and still there.
+    pub new: u64,
+    /// Instances gone meanwhile.
+    pub deleted: u64,
+    /// Instances there at the end.
+    pub instances: u64,
+    /// Growth of their own bytes.
+    pub own_bytes: i64,
+    /// Growth of what is kept alive by them.
+    pub kept_bytes: i64,
+    /// Growth of instances per operation.
+    pub per_op: f64,
+    /// The operation.
+    pub operation: String,
+    /// Shortest way from the root to one of the newest: what holds it last.
+    pub held_by: Vec<String>,
 }
 
 /// Sites kept in a verdict: enough for any screen, small enough for any file.

@@ -3,6 +3,7 @@
 //! the same as the run itself would give. Fetching snapshots is left to the session and the watch.
 
 use crate::attach::site_rules;
+use crate::classes;
 use crate::folder::{self, FolderError};
 use crate::heap::{HeapError, HeapReader};
 use crate::pile;
@@ -23,6 +24,8 @@ const PER_SNAPSHOT: &str = "snapshot";
 /// What growth is counted per when nobody counted operations.
 pub const PER_SECOND: &str = "second";
 
+/// Endings of snapshots that have a sidecar.
+const ENDINGS: [&str; 3] = [".pb.gz", ".pb", ".heapprofile"];
 /// Fewer snapshots give no growth with an interval.
 pub const SNAPSHOTS_MIN: usize = 3;
 
@@ -163,6 +166,9 @@ pub fn judge_run(path: &Path, terms: &Terms) -> Result<Judged, ArchiveError> {
         });
     }
     let mut verdict = judge(&series, &terms.rules(watch, true));
+    // Whole heaps add to what is known of sites; without them the verdict stands.
+    verdict.classes =
+        classes::compare_here(&path.join(folder::SNAPSHOTS), &verdict).unwrap_or_default();
     verdict.reasons.extend(missed.iter().map(|error| format!("a snapshot is missing: {error}")));
     verdict.reasons.extend(scenario.as_ref().err().cloned());
     let fail_on = watch.cloned().unwrap_or_default().fail_on;
@@ -292,7 +298,7 @@ impl Work {
 #[must_use]
 pub fn sidecar(snapshot: &Path) -> Option<Sidecar> {
     let name = snapshot.file_name()?.to_str()?;
-    let stem = name.strip_suffix(".pb.gz").or_else(|| name.strip_suffix(".pb"))?;
+    let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending))?;
     let text = fs::read(snapshot.with_file_name(format!("{stem}.json"))).ok()?;
     serde_json::from_slice(&text).ok()
 }

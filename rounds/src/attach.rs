@@ -3,14 +3,17 @@
 //! Asking for snapshots is left to `capture`.
 
 use crate::folder::{self, RunFolder};
+use crate::listening;
 use crate::request::{RunError, RunRequest};
 use crate::served;
-use crate::target::{RunningTarget, Surroundings};
+use crate::target::{NODE_OPTIONS, RunningTarget, Surroundings};
 use ebbtide_loadgen::Faults;
+use ebbtide_loadgen::plan::Address;
 use ebbtide_loadgen::scenario::{HeapSource, Scenario};
 use ebbtide_profiler::SiteRules;
-use ebbtide_profiler::source::Target as Source;
+use ebbtide_profiler::source::{SourceError, Target as Source, is_node, sockets};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a started target's probe has to say that it is ready.
@@ -34,13 +37,25 @@ pub fn surroundings(request: &RunRequest, folder: &RunFolder) -> Surroundings {
         let told = std::env::var(served::GO_DEBUG).ok();
         let told = served::go_debug(told.as_deref(), watch.sample_interval_bytes);
         env.insert(served::GO_DEBUG.to_owned(), told);
+        let told = request.scenario.target.env.get(NODE_OPTIONS).cloned();
+        let told = told.or_else(|| std::env::var(NODE_OPTIONS).ok()).unwrap_or_default();
+        env.insert(NODE_OPTIONS.to_owned(), with_free_port(&told));
     }
     let log = folder.path().join(folder::TARGET_LOG);
     Surroundings { ebb: request.ebb.clone(), env, log }
 }
 
-/// Finds the way to the target's heap. Without a memory watch whatever is seen is welcome and
-/// nothing is demanded.
+/// Options of Node with a free port for its inspector, should it be opened: the usual one may be
+/// another's. What was said of the inspector stands.
+fn with_free_port(said: &str) -> String {
+    if said.contains("--inspect") {
+        return said.to_owned();
+    }
+    format!("{said} --inspect-port=0").trim_start().to_owned()
+}
+
+/// Finds the way to the target's heap. Without a memory watch whatever is seen is welcome,
+/// nothing is demanded, and nothing in the target is changed.
 ///
 /// # Errors
 ///
@@ -50,25 +65,69 @@ pub async fn attach(
     target: &RunningTarget,
 ) -> Result<Option<Source>, RunError> {
     let wanted = scenario.memory.is_some();
-    let source = match (&scenario.target.pprof, target.pid, scenario.target.heap) {
-        (Some(url), _, _) => served::at(url, target),
-        (None, Some(pid), HeapSource::Auto | HeapSource::Pprof)
-            if let Some(source) = in_go(pid, wanted).await =>
-        {
-            Ok(source)
-        }
-        (None, Some(pid), HeapSource::Auto | HeapSource::Probe | HeapSource::Signal) if wanted => {
-            Source::attach_when_ready(pid, PROBE_WITHIN).await
-        }
-        (None, Some(pid), _) => Source::attach(pid),
-        (None, None, _) => return without_process(wanted),
+    let source = match way(scenario, target).await {
+        None => return without_process(wanted),
+        Some(Ok(source)) if !wanted => Ok(source.from_outside()),
+        Some(Ok(source)) if scenario.target.heap == HeapSource::Signal => Ok(source.by_signal()),
+        Some(Ok(source)) => opened(source.with_own(&scenario.target.own)).await,
+        Some(Err(error)) => Err(error),
     };
     match source {
-        Ok(source) if scenario.target.heap == HeapSource::Signal => Ok(Some(source.by_signal())),
-        Ok(source) => Ok(Some(source.with_own(&scenario.target.own))),
+        Ok(source) => Ok(Some(source)),
         Err(error) if wanted => Err(error.into()),
         Err(_) => Ok(None),
     }
+}
+
+/// The way that the scenario names, or the best there is. `None` when nothing says where.
+async fn way(scenario: &Scenario, target: &RunningTarget) -> Option<Result<Source, SourceError>> {
+    let (wanted, heap) = (scenario.memory.is_some(), scenario.target.heap);
+    if let Some(url) = &scenario.target.pprof {
+        return Some(served::at(url, target));
+    }
+    if let Some(url) = scenario.target.inspector.as_deref().filter(|_| wanted) {
+        return Some(Ok(Source::at_inspector(&target.on_port(url))));
+    }
+    let pid = target.pid.or_else(|| if wanted { stranger(&target.base) } else { None })?;
+    if matches!(heap, HeapSource::Auto | HeapSource::Pprof)
+        && let Some(source) = in_go(pid, wanted).await
+    {
+        return Some(Ok(source));
+    }
+    let server = serving(pid, &target.base);
+    Some(match heap {
+        HeapSource::Node => Source::attach(server).map(Source::by_inspector),
+        HeapSource::Rss => Source::attach(pid).map(Source::from_outside),
+        HeapSource::Auto if wanted && is_node(server) => Source::attach(server),
+        HeapSource::Auto | HeapSource::Probe | HeapSource::Signal if wanted => {
+            Source::attach_when_ready(pid, PROBE_WITHIN).await
+        }
+        _ => Source::attach(pid),
+    })
+}
+
+/// An inspector is opened before the first operation, since it samples what is made afterwards.
+async fn opened(mut source: Source) -> Result<Source, SourceError> {
+    source.open().await?;
+    Ok(source)
+}
+
+/// The process that answers at the target's port: what was started may be a wrapper.
+fn serving(pid: u32, base: &str) -> u32 {
+    let port = Address::parse(base).ok().map(|address| address.port);
+    port.and_then(|port| listening::owner(pid, port)).unwrap_or(pid)
+}
+
+/// The process on this machine that answers at a target of which nobody said what it is.
+fn stranger(base: &str) -> Option<u32> {
+    let address = Address::parse(base).ok().filter(|address| is_here(&address.host))?;
+    sockets::owners(address.port).into_iter().min()
+}
+
+/// The name of this machine's own interface.
+fn is_here(host: &str) -> bool {
+    let bare = host.trim_matches(['[', ']']);
+    host == "localhost" || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// The endpoint of a Go program, which has no probe.
@@ -85,6 +144,26 @@ fn without_process(wanted: bool) -> Result<Option<Source>, RunError> {
     }
     Err(RunError::Scenario(Faults::one(
         "target",
-        "memory is to be watched, but nothing says where: give `pid`, `pprof` or a `command`",
+        "memory is to be watched, but nothing says where: give `pid`, `pprof`, `inspector` or a \
+         `command`",
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_node_are_added_to() {
+        assert_eq!(with_free_port(""), "--inspect-port=0");
+        let said = "--max-old-space-size=64";
+        assert_eq!(with_free_port(said), format!("{said} --inspect-port=0"));
+        assert_eq!(with_free_port("--inspect-port=9300"), "--inspect-port=9300");
+    }
+
+    #[test]
+    fn this_machine_is_known_by_name_and_address() {
+        assert!(["localhost", "127.0.0.1", "[::1]", "::1"].into_iter().all(is_here));
+        assert!(!["example.org", "10.0.0.1"].into_iter().any(is_here));
+    }
 }

@@ -69,7 +69,8 @@ impl Capture {
         let stem = format!("heapdump-{}-{}", self.taken, unix_ms());
         let ending = fetched.path.as_deref().and_then(Path::extension);
         let whole = ending.is_some_and(|ending| ending == "heapsnapshot");
-        let name = format!("{stem}.{}", if whole { "heapsnapshot" } else { "pb.gz" });
+        let ending = if whole { "heapsnapshot" } else { fetched.extension() };
+        let name = format!("{stem}.{ending}");
         self.write(&name, &fetched.bytes).await?;
         if let Some(sidecar) = &fetched.sidecar {
             let beside = Sidecar { profile: name.clone(), ..sidecar.clone() };

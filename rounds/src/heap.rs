@@ -2,6 +2,7 @@
 //! a folded profile. Names are looked up off the async threads and kept from one snapshot to the
 //! next, since the program does not change.
 
+use ebbtide_profiler::ages::Ages;
 use ebbtide_profiler::source::SourceError;
 use ebbtide_profiler::stacks::Reading;
 use ebbtide_profiler::symbol::Symbolizer;
@@ -49,6 +50,7 @@ pub enum HeapError {
 #[derive(Clone, Default)]
 pub struct HeapReader {
     symbolizer: Arc<Mutex<Symbolizer>>,
+    ages: Arc<Mutex<Ages>>,
     rules: Arc<SiteRules>,
 }
 
@@ -127,7 +129,8 @@ impl HeapReader {
         Ok(self.named(parse::read_from(file).map_err(|source| unread(path, source))?))
     }
 
-    fn named(&self, profile: Profile) -> Reading {
+    fn named(&self, mut profile: Profile) -> Reading {
+        self.ages.lock().unwrap_or_else(PoisonError::into_inner).note(&mut profile);
         let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
         let symbols = symbolizer.resolve(&profile);
         let folded = site::fold(&profile, &symbols, &self.rules);

@@ -16,6 +16,7 @@ pub mod heap;
 pub mod sampling;
 
 pub mod capture;
+pub mod classes;
 pub mod journal;
 pub mod listening;
 pub mod observer;

@@ -6,6 +6,7 @@
 //! happened before: a target that died, a full disk and Ctrl-C all lead through `close`.
 
 mod around;
+mod heaps;
 
 use crate::attach::{attach, site_rules, surroundings};
 use crate::capture::{Capture, Captured, live_sites};
@@ -127,6 +128,7 @@ async fn with_target(
     let started = session.started();
     session.journal.note(started).await?;
     let outcome = session.parts().await;
+    session.let_go().await;
     session.close(outcome).await
 }
 
@@ -206,6 +208,7 @@ impl Session<'_> {
             let plan = design.round(index);
             let Some(observation) = self.round(&plan, watch).await? else { return Ok(()) };
             series.push(observation);
+            self.first_heap(index, watch).await?;
             let measured = (index + 1).saturating_sub(watch.warmup_rounds);
             if measured < PREVIEW_FROM.min(watch.rounds) {
                 continue;
@@ -218,10 +221,10 @@ impl Session<'_> {
             verdict.undecided |= !due;
             self.journal.note(Body::Verdict(Box::new(verdict))).await?;
             if decided {
-                return Ok(());
+                break;
             }
         }
-        Ok(())
+        self.last_heap().await
     }
 
     /// One round: load, drain, settle, snapshot. `None` when the run is over.

@@ -43,6 +43,8 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 const TAIL_LINES: usize = 3;
 /// Bytes read from the end of its log for that.
 const TAIL_BYTES: u64 = 4_096;
+/// The variable with options of Node; nothing else knows it.
+pub const NODE_OPTIONS: &str = "NODE_OPTIONS";
 /// The placeholder for the port.
 const PORT: &str = "${port}";
 
@@ -373,7 +375,8 @@ async fn spawn(
         .args(&argv[1..])
         .envs(&around.env)
         .env("PORT", port.to_string())
-        .envs(&target.env)
+        // The scenario's own are part of what stands around already.
+        .envs(target.env.iter().filter(|(name, _)| !is_joined(name, around)))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
@@ -400,6 +403,11 @@ async fn spawn(
     })?;
     let (pid, pidfd) = start.await.map_err(io::Error::other)??;
     Ok((pid, Child { pidfd, ended }))
+}
+
+/// Whether a variable's value from the scenario is part of what the target finds around it.
+fn is_joined(name: &str, around: &Surroundings) -> bool {
+    name == NODE_OPTIONS && around.env.contains_key(name)
 }
 
 /// Lets the kernel end the child when the thread that started it is gone, and takes it out of

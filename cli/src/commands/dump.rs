@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 Examples:
   ebb dump 4711                             a process with the probe inside
   ebb dump http://127.0.0.1:6060            a Go service with pprof, or any like it
+  ebb dump 4712 -o before.heapsnapshot      a Node process as it is: its whole heap, while it stands
+  ebb dump ws://127.0.0.1:9229              the same where the inspector is open
 A process that does not handle the signal is never sent it.")]
 pub(crate) struct Dump {
     /// Process id, or URL
@@ -43,9 +45,12 @@ impl Dump {
     /// Why it could not be had.
     pub(crate) fn run(self, output: Output) -> Result<i32, Failure> {
         let target = target(&self.target)?;
-        let target = if self.signal { target.by_signal() } else { target };
+        let target = if self.signal { target.by_signal().from_outside() } else { target };
         if !target.has_heap() {
             return Err(cannot_be_asked(&target, &self.target));
+        }
+        if target.is_node() {
+            return self.whole_heap(&target, output);
         }
         let fetched = on_runtime(1, async { Ok(target.snapshot(self.purge).await?) })?;
         let path = self.kept(&fetched)?;
@@ -63,6 +68,35 @@ impl Dump {
                 figures::bytes(sidecar.process.rss_bytes as f64)
             ));
         }
+        Ok(exit::FINE)
+    }
+
+    /// The whole heap of a Node process: what was sampled begins with us, and is nothing yet.
+    fn whole_heap(&self, target: &Target, output: Output) -> Result<i32, Failure> {
+        let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let name = format!("heap-{}.heapsnapshot", at.map_or(0, |since| since.as_millis()));
+        let path = match &self.out {
+            Some(out) if out.is_dir() => out.join(name),
+            Some(out) => out.clone(),
+            None => PathBuf::from(name),
+        };
+        output.say("the process answers nothing until its heap is written");
+        let taken = on_runtime(1, async {
+            let taken = target.whole_heap(&path, u64::MAX).await;
+            target.release().await;
+            Ok(taken?)
+        })?;
+        let bytes = taken.map_or(0, |taken| taken.bytes);
+        if self.json {
+            let told = serde_json::json!({ "path": path, "bytes": bytes });
+            output.result(&format!("{told:#}\n"))?;
+        } else {
+            output.result(&format!("{}\n", path.display()))?;
+        }
+        output.say(&format!(
+            "{} by object; take another later, and `ebb diff` both",
+            figures::bytes(bytes as f64)
+        ));
         Ok(exit::FINE)
     }
 
@@ -106,6 +140,9 @@ fn beside(path: &Path) -> PathBuf {
 pub(crate) fn target(named: &str) -> Result<Target, Failure> {
     if let Ok(pid) = named.parse::<u32>() {
         return Ok(Target::attach(pid)?);
+    }
+    if named.starts_with("ws://") {
+        return Ok(Target::at_inspector(named));
     }
     if named.contains("://") {
         return Ok(Target::at_url(named)?);

@@ -31,6 +31,7 @@ const EVERY_MIN: Duration = Duration::from_secs(1);
 #[command(after_help = "\
 Examples:
   ebb watch 4711                            a process with the probe inside
+  ebb watch 4712                            a Node process as it is
   ebb watch http://127.0.0.1:6060           a heap profile served over HTTP
   ebb watch ebb-runs/20261121-094512-chat   a run, finished or not
 Keys are shown by `?`.")]
@@ -64,7 +65,7 @@ impl Watch {
         if path.exists() {
             return self.run_folder(&path, output, screen);
         }
-        let source = target(&self.target)?;
+        let mut source = target(&self.target)?;
         let every = match self.every.as_str() {
             "off" => None,
             text => Some(interval(text)?),
@@ -78,20 +79,22 @@ impl Watch {
             ));
         }
         let purpose = Purpose { snapshots: source.has_heap(), owns_run: false };
-        let request = WatchRequest {
-            source,
-            name: self.target.clone(),
-            every,
-            heap: HeapReader::new(rules),
-            version: VERSION.to_owned(),
-        };
         let state = on_runtime(1, async {
+            source.open().await?;
+            let request = WatchRequest {
+                source: source.clone(),
+                name: self.target.clone(),
+                every,
+                heap: HeapReader::new(rules),
+                version: VERSION.to_owned(),
+            };
             let control = Control::default();
             interrupt::obey(control.clone(), output)?;
             let (sender, events) = follow::channel();
             let follow = Follow { output, screen, purpose };
             let watched = watch(request, control.clone(), sender);
             let (state, followed) = tokio::join!(watched, follow.until_end(events, control));
+            source.release().await;
             followed?;
             Ok(state?)
         })?;

@@ -10,6 +10,7 @@ pub mod collapsed;
 mod columns;
 pub mod dhat;
 pub mod heap_v2;
+pub mod heapprofile;
 pub mod heaptimeline;
 pub mod pprof;
 pub mod stranger;
@@ -101,6 +102,11 @@ struct Format {
 /// Asked in this order; the loosest test is last.
 const FORMATS: &[Format] = &[
     Format { form: Form::HeapV2, recognises: heap_v2::recognises, read: heap_v2::read },
+    Format {
+        form: Form::HeapProfile,
+        recognises: heapprofile::recognises,
+        read: heapprofile::read,
+    },
     Format { form: Form::Dhat, recognises: dhat::recognises, read: dhat::read },
     Format {
         form: Form::HeapTimeline,

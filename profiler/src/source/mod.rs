@@ -5,12 +5,15 @@
 //! To add a source: a file here, and a variant of the private `Way` in this one.
 
 mod http;
+mod inspector;
 mod pprof;
 mod probe_file;
 mod process;
 mod signal;
+pub mod sockets;
 mod written;
 
+pub use inspector::{HEAP_SIZE_MAX, WholeHeap, is_node};
 pub use probe_file::{ProbeFile, find as find_probe};
 pub use process::{is_go, memory as process_memory};
 
@@ -18,9 +21,10 @@ use ebbtide_record::snapshot::{AllocatorTotals, ProcessMemory, Sampling};
 use ebbtide_record::{Census, Sidecar};
 use http::{ANSWER_TIMEOUT, Endpoint, SNAPSHOT_TIMEOUT};
 use hyper::Method;
+use inspector::Inspector;
 use pprof::{HEAP_PATH, Served};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Pause between two looks for a probe that is about to start.
@@ -65,6 +69,16 @@ pub enum SourceError {
         /// The process.
         pid: u32,
         /// What the kernel says.
+        reason: String,
+    },
+    /// The inspector of a Node process cannot be had.
+    #[error("process {pid} (`{name}`): {reason}")]
+    Inspector {
+        /// The process.
+        pid: u32,
+        /// Its name.
+        name: String,
+        /// Why, and what to do.
         reason: String,
     },
     /// A URL that cannot be used.
@@ -138,6 +152,14 @@ pub struct Fetched {
     pub sidecar: Option<Sidecar>,
 }
 
+impl Fetched {
+    /// The ending that a file of these bytes has.
+    #[must_use]
+    pub fn extension(&self) -> &'static str {
+        if crate::parse::heapprofile::recognises(&self.bytes) { "heapprofile" } else { "pb.gz" }
+    }
+}
+
 /// What a target's memory is at one moment.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
@@ -167,6 +189,8 @@ enum Way {
     Pprof(Served),
     /// A signal, on which Node writes a whole heap.
     Written(written::Writer),
+    /// The inspector of Node.
+    Inspector(Inspector),
     /// It cannot be asked: its memory alone is seen from outside.
     Outside,
 }
@@ -180,8 +204,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Attaches to a process of this machine: by its probe where there is one, from outside
-    /// otherwise.
+    /// Attaches to a process of this machine: by its probe where there is one, by its inspector
+    /// where it runs Node, from outside otherwise.
     ///
     /// # Errors
     /// [`SourceError::NoProcess`], or a probe's file that cannot be read.
@@ -193,9 +217,85 @@ impl Target {
                 Way::Admin(Endpoint { authority: address.to_string(), token: None })
             }
             Some(probe) => Way::Signal(probe.dir.clone()),
-            None => written::find(pid).map_or(Way::Outside, Way::Written),
+            None => match written::find(pid) {
+                Some(writer) => Way::Written(writer),
+                None if is_node(pid) => Way::Inspector(Inspector::of_process(pid)),
+                None => Way::Outside,
+            },
         };
         Ok(Self { pid: Some(pid), probe, way })
+    }
+
+    /// The same target, seen by the inspector of Node, whatever its executable is called.
+    #[must_use]
+    pub fn by_inspector(mut self) -> Self {
+        if let (Some(pid), false) = (self.pid, self.is_node()) {
+            self.way = Way::Inspector(Inspector::of_process(pid));
+        }
+        self
+    }
+
+    /// The same target without the inspector of Node, of which the process would have to be
+    /// changed: its memory alone is seen.
+    #[must_use]
+    pub fn from_outside(mut self) -> Self {
+        if self.is_node() {
+            self.way = Way::Outside;
+        }
+        self
+    }
+
+    /// Attaches to the inspector of Node at `ws://host:port`, with or without a path. Nothing is
+    /// sent yet.
+    #[must_use]
+    pub fn at_inspector(url: &str) -> Self {
+        Self { pid: None, probe: None, way: Way::Inspector(Inspector::at_url(url)) }
+    }
+
+    /// Its heap is seen by the inspector of Node.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        matches!(self.way, Way::Inspector(_))
+    }
+
+    /// Makes ready what the first snapshot would make ready anyway: opens the inspector of Node
+    /// and lets it begin to sample. Nothing for all others.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn open(&mut self) -> Result<(), SourceError> {
+        if let Way::Inspector(inspector) = &self.way {
+            inspector.open().await?;
+            self.pid = self.pid.or(inspector.pid());
+        }
+        Ok(())
+    }
+
+    /// Puts back what was changed in the target, and lets go of it.
+    pub async fn release(&self) {
+        if let Way::Inspector(inspector) = &self.way {
+            inspector.release().await;
+        }
+    }
+
+    /// Writes the whole heap of a Node process to a path, as a `.heapsnapshot`. It answers
+    /// nothing meanwhile. `None` where its heap has more bytes than `size_max`.
+    ///
+    /// # Errors
+    /// [`SourceError::NotOffered`] for all others, or why it could not be had.
+    pub async fn whole_heap(
+        &self,
+        path: &Path,
+        size_max: u64,
+    ) -> Result<Option<WholeHeap>, SourceError> {
+        let Way::Inspector(inspector) = &self.way else {
+            return Err(self.not_offered("a whole heap"));
+        };
+        let session = inspector.open().await?;
+        if session.heap_used().await? > size_max {
+            return Ok(None);
+        }
+        session.whole_heap(path).await.map(Some)
     }
 
     /// Attaches to a process that was just started, as soon as its probe is ready.
@@ -207,7 +307,8 @@ impl Target {
         let deadline = Instant::now() + within;
         loop {
             let target = Self::attach(pid)?;
-            if target.probe.is_some() || matches!(target.way, Way::Written(_)) {
+            let asks = matches!(target.way, Way::Written(_) | Way::Inspector(_));
+            if target.probe.is_some() || asks {
                 return Ok(target);
             }
             if Instant::now() >= deadline {
@@ -321,6 +422,7 @@ impl Target {
             }
             Way::Pprof(served) => served.snapshot(self.pid, purge).await,
             Way::Written(writer) => writer.snapshot().await,
+            Way::Inspector(inspector) => inspector.open().await?.snapshot().await,
             Way::Outside => {
                 let pid = self.pid.ok_or_else(|| self.not_offered("a heap"))?;
                 let status = process::Status::of(pid)?;
@@ -340,6 +442,7 @@ impl Target {
         let endpoint = match &self.way {
             Way::Admin(endpoint) => endpoint,
             Way::Pprof(served) => return served.census().await,
+            Way::Inspector(inspector) => return inspector.open().await?.census().await,
             _ => return Err(self.not_offered("a census between snapshots")),
         };
         ask_json(endpoint, Method::GET, "/debug/census", ANSWER_TIMEOUT).await
@@ -358,6 +461,9 @@ impl Target {
         if let Way::Pprof(served) = &self.way {
             return served.memory(self.pid).await;
         }
+        if let (Way::Inspector(inspector), None) = (&self.way, self.pid) {
+            return inspector.open().await?.memory();
+        }
         let pid = self.pid.ok_or_else(|| self.not_offered("its memory (give its pid as well)"))?;
         Ok(Memory { pid, process: process_memory(pid)?, ..Memory::default() })
     }
@@ -374,7 +480,7 @@ impl Target {
             Err(error) => return Err(error),
         };
         let folder = self.probe.as_ref().map(|probe| probe.dir.clone()).unwrap_or_default();
-        let name = std::path::Path::new(&sidecar.profile).file_name().unwrap_or_default();
+        let name = Path::new(&sidecar.profile).file_name().unwrap_or_default();
         let path = folder.join(name);
         match tokio::fs::read(&path).await {
             Ok(bytes) => Ok(Fetched { bytes, path: Some(path), sidecar: Some(sidecar) }),
@@ -395,6 +501,7 @@ impl Target {
             (Way::Admin(endpoint) | Way::Pprof(Served { endpoint, .. }), _) => {
                 format!("`http://{}`", endpoint.authority)
             }
+            (Way::Inspector(inspector), _) => inspector.words(),
             (_, Some(pid)) => format!("process {pid}"),
             _ => "the target".to_owned(),
         };

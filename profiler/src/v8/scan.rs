@@ -212,6 +212,23 @@ impl<R: Read> Scanner<R> {
         }
     }
 
+    /// A number that may be negative; a fraction is cut off.
+    ///
+    /// # Errors
+    /// When there is none, or one beyond 63 bits.
+    pub(crate) fn signed(&mut self) -> Scan<i64> {
+        let negative = self.accept(b'-')?;
+        let value = self.number()?;
+        if self.peek()? == b'.' {
+            self.place += 1;
+            while self.peek()?.is_ascii_digit() {
+                self.place += 1;
+            }
+        }
+        let value = i64::try_from(value).map_err(|_| self.error("a number has 64 bits"))?;
+        Ok(if negative { -value } else { value })
+    }
+
     /// Appends a string to `out`, escapes resolved. Half a pair of surrogates becomes U+FFFD.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! The style and the script are files of their own beside this one and are let in by their hash;
 //! everything else in the page is data. No attribute holds style or script.
 
+mod classes;
 mod data;
 mod explain;
 mod load;
@@ -33,6 +34,7 @@ pub fn render(state: &State) -> String {
         overview::section(state),
         timeline::section(state),
         memory::section(state),
+        classes::section(state),
         load::section(state),
         method::section(state),
     ]

@@ -5,6 +5,7 @@
 //! Control characters in names that came from outside are replaced, so that a server's reply
 //! cannot drive the terminal. Whether there is a terminal, and how wide, is the caller's to say.
 
+mod classes;
 mod explain;
 mod load;
 mod memory;
@@ -70,6 +71,7 @@ pub fn render(state: &State, style: Style<'_>) -> String {
     out.push_str(&load::warnings(state, style));
     out.push_str(&memory::rounds(state, style));
     out.push_str(&memory::sites(state, style));
+    out.push_str(&classes::classes(state, style));
     out.push('\n');
     out.push_str(&verdict_banner(state, style));
     out

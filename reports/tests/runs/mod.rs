@@ -381,6 +381,7 @@ fn verdict(leaks: bool, rounds: Vec<RoundPoint>) -> MemoryVerdict {
         rounds,
         sites,
         heap_growth: leaks.then(|| between(1_011.0, 1_046.0, 1_081.0)),
+        classes: Vec::new(),
         reasons: Vec::new(),
     }
 }

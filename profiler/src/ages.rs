@@ -1,0 +1,87 @@
+//! Which samples are new since the snapshot before. In: profiles of one process, in order, whose
+//! samples have numbers that only rise. Out: the same profiles, with the samples ever seen at each
+//! stack, so that what was replaced is told from what stayed. Formats that count what was ever
+//! allocated need none of this, and are left as they are. Pure.
+
+use crate::hash;
+use crate::profile::{Profile, StackSample};
+use std::collections::HashMap;
+
+/// The samples seen so far.
+#[derive(Clone, Debug, Default)]
+pub struct Ages {
+    newest: u64,
+    /// By hash of the stack.
+    seen: HashMap<u64, f64>,
+}
+
+impl Ages {
+    /// Adds to each stack how many samples were ever seen there. A profile whose numbers begin
+    /// anew is another process's, or another session's, and is the first again.
+    pub fn note(&mut self, profile: &mut Profile) {
+        let Some(newest) = profile.ordinals.iter().map(|(_, ordinal)| *ordinal).max() else {
+            return;
+        };
+        if newest < self.newest {
+            *self = Self::default();
+        }
+        let mut came = vec![0.0; profile.stacks.len()];
+        for (stack, ordinal) in &profile.ordinals {
+            if let Some(count) = came.get_mut(*stack as usize).filter(|_| *ordinal > self.newest) {
+                *count += 1.0;
+            }
+        }
+        let names: Vec<u64> = profile.locations.iter().map(name).collect();
+        for (stack, came) in profile.stacks.iter_mut().zip(came) {
+            let seen = self.seen.entry(key(stack, &names)).or_default();
+            *seen += came;
+            stack.cell.alloc_samples = Some(*seen);
+        }
+        self.newest = newest;
+    }
+}
+
+fn name(location: &crate::profile::Location) -> u64 {
+    location.frames.iter().fold(0, |hash, frame| {
+        let named = hash::join(hash, hash::of(frame.function.as_bytes()));
+        hash::join(hash::join(named, hash::of(frame.file.as_bytes())), u64::from(frame.line))
+    })
+}
+
+fn key(stack: &StackSample, names: &[u64]) -> u64 {
+    let frames = stack.frames.iter().filter_map(|at| names.get(*at as usize));
+    frames.fold(stack.frames.len() as u64, |hash, name| hash::join(hash, *name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Frame;
+    use crate::profile::Location;
+    use std::sync::Arc;
+
+    fn profile(ordinals: &[u64]) -> Profile {
+        let frames = vec![Arc::new(Frame::named("keep", "/app/a.js", 3))];
+        Profile {
+            stacks: vec![StackSample { frames: vec![0], ..StackSample::default() }],
+            locations: vec![Location { frames, ..Location::default() }],
+            ordinals: ordinals.iter().map(|ordinal| (0, *ordinal)).collect(),
+            ..Profile::default()
+        }
+    }
+
+    #[test]
+    fn samples_are_counted_once_however_long_they_stay() {
+        let mut ages = Ages::default();
+        let mut seen = |ordinals: &[u64]| {
+            let mut profile = profile(ordinals);
+            ages.note(&mut profile);
+            profile.stacks[0].cell.alloc_samples
+        };
+        assert_eq!(seen(&[1, 4]), Some(2.0));
+        assert_eq!(seen(&[1, 4, 9, 12]), Some(4.0), "two came");
+        assert_eq!(seen(&[9, 20]), Some(5.0), "one came, three went");
+        assert_eq!(seen(&[2]), Some(1.0), "another session");
+        assert_eq!(seen(&[]), None);
+    }
+}
