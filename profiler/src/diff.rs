@@ -5,12 +5,14 @@
 //! `1 - q`, `q = exp(-z / interval)`, so each sample that came or went adds `z² q / (1 - q)²` to
 //! the variance of the growth. Few samples get Poisson's exact limits instead of the normal ones.
 
+use crate::hash::Quick;
 use crate::profile::Cell;
 use crate::series::UNCOUNTED_BYTES;
 use crate::site::{Folded, FoldedCell, FoldedSite};
 use ebbtide_record::Kind;
 use ebbtide_record::verdict::{Estimate, FrameLine};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Confidence of the intervals.
 pub const CONFIDENCE: f64 = 0.95;
@@ -84,9 +86,12 @@ pub fn diff(before: &Folded, after: &Folded) -> Diff {
         ));
     }
     let intervals = (before.interval_bytes, after.interval_bytes);
-    let old: HashMap<&str, &FoldedSite> = by_id(before);
-    let new: HashMap<&str, &FoldedSite> = by_id(after);
-    let ids: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+    let old: HashMap<&str, &FoldedSite, Quick> = by_id(before);
+    let new: HashMap<&str, &FoldedSite, Quick> = by_id(after);
+    // In a fixed order: sums of floats depend on it.
+    let mut ids: Vec<&str> = old.keys().chain(new.keys()).copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
     let mut whole = Change::default();
     let mut rows = Vec::with_capacity(ids.len());
     for id in ids {
@@ -105,7 +110,7 @@ pub fn diff(before: &Folded, after: &Folded) -> Diff {
     }
 }
 
-fn by_id(folded: &Folded) -> HashMap<&str, &FoldedSite> {
+fn by_id(folded: &Folded) -> HashMap<&str, &FoldedSite, Quick> {
     folded.sites.iter().map(|site| (site.id.as_str(), site)).collect()
 }
 
@@ -154,16 +159,23 @@ impl Change {
         (old, new): (Option<&FoldedSite>, Option<&FoldedSite>),
         intervals: (f64, f64),
     ) -> Self {
-        let cells = |site: Option<&FoldedSite>| -> HashMap<u64, Cell> {
-            let cells = site.map_or(&[][..], |site| &site.cells);
-            cells.iter().map(|FoldedCell { stack, cell }| (*stack, *cell)).collect()
+        // In a fixed order: sums of floats depend on it.
+        let cells = |site: Option<&FoldedSite>| -> Vec<FoldedCell> {
+            let mut cells = site.map_or(Vec::new(), |site| site.cells.clone());
+            cells.sort_unstable_by_key(|cell| cell.stack);
+            cells
         };
         let (old, new) = (cells(old), cells(new));
-        // In a fixed order: sums of floats depend on it.
-        let stacks: BTreeSet<u64> = old.keys().chain(new.keys()).copied().collect();
+        let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
         let mut change = Self::default();
-        for stack in stacks {
-            change.join(&Self::of_cell(old.get(&stack), new.get(&stack), intervals));
+        while let Some(stack) =
+            [old.peek(), new.peek()].into_iter().flatten().map(|c| c.stack).min()
+        {
+            let of = |cells: &mut std::iter::Peekable<std::slice::Iter<'_, FoldedCell>>| {
+                cells.next_if(|cell| cell.stack == stack).map(|cell| cell.cell)
+            };
+            let (old, new) = (of(&mut old), of(&mut new));
+            change.join(&Self::of_cell(old.as_ref(), new.as_ref(), intervals));
         }
         change
     }
@@ -177,9 +189,12 @@ impl Change {
         let size = size.unwrap_or(if uncounted { UNCOUNTED_BYTES } else { 0.0 });
         let interval = intervals.0;
         let missed = missed(size, interval);
+        // Both snapshots are nearly always sampled alike, and an exponential is not free.
+        let alike = intervals.0.to_bits() == intervals.1.to_bits();
+        let seen = |own: f64| 1.0 - if alike { missed } else { self::missed(size, own) };
         let samples = |cell: Option<&Cell>, interval: f64| {
             let Some(cell) = cell else { return (0.0, Some(0.0)) };
-            let derived = |objects: f64| objects * (1.0 - self::missed(size, interval));
+            let derived = |objects: f64| objects * seen(interval);
             let objects = cell.live_objects.unwrap_or(cell.live_bytes / size);
             let live = cell.live_samples.unwrap_or_else(|| derived(objects));
             (live, cell.alloc_samples.or_else(|| cell.alloc_objects.map(derived)))
@@ -300,8 +315,15 @@ fn exact(came: f64, went: f64) -> (f64, f64) {
 /// Exact limits of the mean of a Poisson count (Garwood 1936), two-sided [`CONFIDENCE`].
 #[must_use]
 pub fn poisson_limits(count: f64) -> (f64, f64) {
-    let tail = (1.0 - CONFIDENCE) / 2.0;
+    // Each site of each comparison asks for the limits of small counts.
+    static SMALL: LazyLock<Vec<(f64, f64)>> =
+        LazyLock::new(|| (0..=EXACT_BELOW as u32).map(|seen| limits(f64::from(seen))).collect());
     let seen = count.round().max(0.0);
+    SMALL.get(seen as usize).copied().unwrap_or_else(|| limits(seen))
+}
+
+fn limits(seen: f64) -> (f64, f64) {
+    let tail = (1.0 - CONFIDENCE) / 2.0;
     let low = if seen == 0.0 {
         0.0
     } else {

@@ -7,9 +7,9 @@
 //! its type, module and file; what a general library call suggests; the words of its callers.
 
 use crate::frame::{Frame, enclosing_function, short_file};
+use crate::hash::Quick;
 use ebbtide_record::Kind;
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// How far up the own callers of a site are asked for words.
@@ -147,16 +147,35 @@ const WORDS: &[(Kind, &str)] = &[
 /// Tells kinds, and remembers what it has told of frames seen before. One per snapshot.
 #[derive(Debug, Default)]
 pub struct KindTable {
-    marks: HashMap<(usize, usize), Marks>,
-    words: HashMap<String, Option<Kind>>,
+    /// By the number of the name: a function has one text at all of its lines.
+    told: Vec<Told>,
+}
+
+/// What was told of one function in one file; `None` as long as nobody has asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    marks: Option<Marks>,
+    name: Option<Option<(Evidence, Kind)>>,
+    caller: Option<Option<Kind>>,
 }
 
 /// What a frame says as a library call.
 #[derive(Clone, Copy, Debug, Default)]
 struct Marks {
-    call: Option<Kind>,
+    /// Place in [`CALLS`].
+    call: Option<usize>,
     /// Place in [`HINTS`]: the first of the stack wins, not the innermost.
     hint: Option<usize>,
+}
+
+/// A frame of a stack whose kind is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) frame: &'a Frame,
+    /// It is the user's own code.
+    pub(crate) own: bool,
+    /// Number of its function and file: equal for equal names, without large gaps.
+    pub(crate) name: usize,
 }
 
 impl KindTable {
@@ -168,49 +187,69 @@ impl KindTable {
         site: usize,
         rules: &[(String, Kind)],
     ) -> (Evidence, Kind) {
-        let below = &stack[..stack.len().min(site + 1)];
-        if let Some(kind) = by_user(below, rules) {
+        let asked = stack.iter().enumerate();
+        let asked = asked.map(|(name, (frame, own))| Asked { frame, own: *own, name });
+        self.told.clear();
+        self.of_asked(asked, site, rules)
+    }
+
+    /// The same of frames whose names are numbered; no more of them are taken than are needed.
+    pub(crate) fn of_asked<'a>(
+        &mut self,
+        stack: impl Iterator<Item = Asked<'a>> + Clone,
+        site: usize,
+        rules: &[(String, Kind)],
+    ) -> (Evidence, Kind) {
+        if let Some(kind) = by_user(stack.clone().take(site + 1), rules) {
             return (Evidence::User, kind);
         }
-        // Where Node alone is on the stack, the site itself is such a call.
-        let of_node = stack.get(site).is_some_and(|(frame, _)| frame.file.starts_with("node:"));
-        let callees = &stack[..stack.len().min(site + usize::from(of_node))];
-        let marks: Vec<Marks> = callees.iter().map(|(frame, _)| self.marks(frame)).collect();
         // The innermost call is what allocates: a socket read below a timeout is no timer.
-        if let Some(kind) = marks.iter().find_map(|marks| marks.call) {
-            return (Evidence::Call, kind);
+        let mut hint: Option<usize> = None;
+        let mut rest = stack;
+        let callees: Vec<Asked<'_>> = rest.by_ref().take(site).collect();
+        let at_site = rest.next();
+        // Where Node alone is on the stack, the site itself is such a call.
+        let of_node = at_site.filter(|asked| asked.frame.file.starts_with("node:"));
+        for asked in callees.into_iter().chain(of_node) {
+            let marks = self.marks(asked);
+            if let Some(call) = marks.call {
+                return (Evidence::Call, CALLS[call].0);
+            }
+            hint = hint.into_iter().chain(marks.hint).min();
         }
-        if let Some(found) = stack.get(site).and_then(|(frame, _)| by_name(frame)) {
+        if let Some(found) = at_site.and_then(|asked| self.name(asked)) {
             return found;
         }
-        if let Some(hint) = marks.iter().filter_map(|marks| marks.hint).min() {
+        if let Some(hint) = hint {
             return (Evidence::Hint, HINTS[hint].0);
         }
-        let callers = stack.iter().skip(site + 1).filter(|(_, own)| *own).take(CALLERS_ASKED);
-        for (frame, _) in callers {
-            if let Some(kind) = self.caller(&frame.function) {
+        for asked in rest.filter(|asked| asked.own).take(CALLERS_ASKED) {
+            if let Some(kind) = self.caller(asked) {
                 return (Evidence::Caller, kind);
             }
         }
         (Evidence::Nothing, Kind::Other)
     }
 
-    fn marks(&mut self, frame: &Frame) -> Marks {
-        // Frames outlive the table's use, and equal texts at one address are equal.
-        let key = (frame.function.as_ptr() as usize, frame.file.as_ptr() as usize);
-        *self.marks.entry(key).or_insert_with(|| Marks {
-            call: CALL_PARTS.find(frame).map(|at| CALLS[at].0),
-            hint: HINT_PARTS.find(frame),
-        })
+    fn told(&mut self, asked: Asked<'_>) -> &mut Told {
+        if self.told.len() <= asked.name {
+            self.told.resize(asked.name + 1, Told::default());
+        }
+        &mut self.told[asked.name]
     }
 
-    fn caller(&mut self, function: &str) -> Option<Kind> {
-        if let Some(kind) = self.words.get(function) {
-            return *kind;
-        }
-        let kind = by_words(split_name(&enclosing_function(function)).1);
-        self.words.insert(function.to_owned(), kind);
-        kind
+    fn marks(&mut self, asked: Asked<'_>) -> Marks {
+        *self.told(asked).marks.get_or_insert_with(|| PARTS.find(asked.frame))
+    }
+
+    fn name(&mut self, asked: Asked<'_>) -> Option<(Evidence, Kind)> {
+        *self.told(asked).name.get_or_insert_with(|| by_name(asked.frame))
+    }
+
+    fn caller(&mut self, asked: Asked<'_>) -> Option<Kind> {
+        let function = asked.frame.function.as_str();
+        let tell = || by_words(split_name(&enclosing_function(function)).1);
+        *self.told(asked).caller.get_or_insert_with(tell)
     }
 }
 
@@ -227,60 +266,77 @@ pub fn of_class(name: &str) -> Kind {
     by_words(name).unwrap_or(Kind::Other)
 }
 
-static CALL_PARTS: LazyLock<Parts> = LazyLock::new(|| Parts::of(CALLS));
-static HINT_PARTS: LazyLock<Parts> = LazyLock::new(|| Parts::of(HINTS));
+static PARTS: LazyLock<Parts> = LazyLock::new(Parts::new);
 
-/// A table of parts by their first two bytes, so that a name is gone through once for all.
+/// The parts of both tables by their first two bytes, so that a name is gone through once.
 struct Parts {
-    by_start: HashMap<[u8; 2], Vec<(usize, &'static str)>>,
+    by_start: HashMap<[u8; 2], Vec<Part>, Quick>,
     /// Which pairs of bytes begin a part at all, one bit each.
     starts: Box<[u64; 1024]>,
 }
 
+/// A part, and which entry of the tables it leads to.
+struct Part {
+    text: &'static str,
+    leads_to: Marks,
+}
+
+impl Marks {
+    /// The first entry of each table.
+    fn first(self, other: Self) -> Self {
+        let first = |a: Option<usize>, b: Option<usize>| a.into_iter().chain(b).min();
+        Self { call: first(self.call, other.call), hint: first(self.hint, other.hint) }
+    }
+}
+
 impl Parts {
-    fn of(table: &[(Kind, &'static str)]) -> Self {
-        let mut parts = Self { by_start: HashMap::new(), starts: Box::new([0; 1024]) };
-        for (at, (_, list)) in table.iter().enumerate() {
-            for part in list.split(", ") {
-                let [first, second, ..] = part.as_bytes() else { continue };
-                let pair = [*first, *second];
-                let bit = usize::from(u16::from_be_bytes(pair));
-                parts.starts[bit / 64] |= 1 << (bit % 64);
-                parts.by_start.entry(pair).or_default().push((at, part));
-            }
+    fn new() -> Self {
+        let mut parts = Self { by_start: HashMap::default(), starts: Box::new([0; 1024]) };
+        for (at, (_, list)) in CALLS.iter().enumerate() {
+            parts.add(list, Marks { call: Some(at), hint: None });
+        }
+        for (at, (_, list)) in HINTS.iter().enumerate() {
+            parts.add(list, Marks { call: None, hint: Some(at) });
         }
         parts
     }
 
-    /// The first entry of the table that has a part in the frame's function or file.
-    fn find(&self, frame: &Frame) -> Option<usize> {
-        // Line tables name an inlined function without its path: `push<T>` for `::push`.
-        let function = if frame.function.contains("::") {
-            Cow::Borrowed(frame.function.as_str())
-        } else {
-            Cow::Owned(format!("::{}", frame.function))
-        };
-        [&*function, &frame.file].iter().filter_map(|text| self.first(text)).min()
+    fn add(&mut self, list: &'static str, leads_to: Marks) {
+        for text in list.split(", ") {
+            let [first, second, ..] = text.as_bytes() else { continue };
+            let pair = [*first, *second];
+            let bit = usize::from(u16::from_be_bytes(pair));
+            self.starts[bit / 64] |= 1 << (bit % 64);
+            self.by_start.entry(pair).or_default().push(Part { text, leads_to });
+        }
     }
 
-    fn first(&self, text: &str) -> Option<usize> {
+    /// The first entries that have a part in the frame's function or file.
+    fn find(&self, frame: &Frame) -> Marks {
+        let marks = self.inside(&frame.function).first(self.inside(&frame.file));
+        if frame.function.contains("::") {
+            return marks;
+        }
+        // Line tables name an inlined function without its path: `push<T>` for `::push`.
+        let list = self.by_start.get(b"::").map_or(&[][..], |list| list);
+        let bare = list.iter().filter(|part| frame.function.starts_with(&part.text[2..]));
+        bare.fold(marks, |marks, part| marks.first(part.leads_to))
+    }
+
+    fn inside(&self, text: &str) -> Marks {
         let bytes = text.as_bytes();
-        let mut first = None;
+        let mut marks = Marks::default();
         for (at, pair) in bytes.windows(2).enumerate() {
             let pair = [pair[0], pair[1]];
             let bit = usize::from(u16::from_be_bytes(pair));
             if self.starts[bit / 64] & (1 << (bit % 64)) == 0 {
                 continue;
             }
-            let Some(list) = self.by_start.get(&pair) else { continue };
-            let here = list.iter().filter(|(_, part)| bytes[at..].starts_with(part.as_bytes()));
-            let found = here.map(|(entry, _)| *entry).min();
-            first = match (first, found) {
-                (Some(a), Some(b)) => Some(usize::min(a, b)),
-                (a, b) => a.or(b),
-            };
+            let list = self.by_start.get(&pair).map_or(&[][..], |list| list);
+            let here = list.iter().filter(|part| bytes[at..].starts_with(part.text.as_bytes()));
+            marks = here.fold(marks, |marks, part| marks.first(part.leads_to));
         }
-        first
+        marks
     }
 }
 
@@ -307,26 +363,41 @@ pub(crate) fn of_name(name: &str) -> Kind {
     by_words(name).unwrap_or_default()
 }
 
-fn by_user(stack: &[(&Frame, bool)], rules: &[(String, Kind)]) -> Option<Kind> {
+fn by_user<'a>(
+    stack: impl Iterator<Item = Asked<'a>> + Clone,
+    rules: &[(String, Kind)],
+) -> Option<Kind> {
     rules.iter().find_map(|(text, kind)| {
         let text = text.as_str();
-        let holds = |(frame, _): &(&Frame, bool)| {
-            frame.function.contains(text) || frame.file.contains(text)
+        let holds = |asked: Asked<'_>| {
+            asked.frame.function.contains(text) || asked.frame.file.contains(text)
         };
-        (!text.is_empty() && stack.iter().any(holds)).then_some(*kind)
+        (!text.is_empty() && stack.clone().any(holds)).then_some(*kind)
     })
 }
 
+/// The place in [`WORDS`] of each of its words.
+static RANKS: LazyLock<HashMap<&'static str, usize, Quick>> = LazyLock::new(|| {
+    let mut ranks = HashMap::default();
+    for (rank, (_, list)) in WORDS.iter().enumerate() {
+        for word in list.split(' ') {
+            ranks.entry(word).or_insert(rank);
+        }
+    }
+    ranks
+});
+
 fn by_words(name: &str) -> Option<Kind> {
-    let words = words(name);
-    let first = words.first().is_some_and(|word| word == "on" && words.len() > 1);
-    let set: HashSet<&str> = words.iter().map(String::as_str).collect();
-    let found = WORDS.iter().find(|(_, list)| list.split(' ').any(|word| set.contains(word)));
-    match found {
+    let (mut first_is_on, mut count, mut rank) = (false, 0, None);
+    for_words(name, |word| {
+        first_is_on |= count == 0 && word == "on";
+        count += 1;
+        rank = rank.into_iter().chain(RANKS.get(word).copied()).min();
+    });
+    match rank.map(|rank| WORDS[rank].0) {
         // `on_message`, `onData`: what is called back. `on_timer` and the like are told above.
-        _ if first && !matches!(found, Some((Kind::Timer, _))) => Some(Kind::Listener),
-        Some((kind, _)) => Some(*kind),
-        None => None,
+        found if first_is_on && count > 1 && found != Some(Kind::Timer) => Some(Kind::Listener),
+        found => found,
     }
 }
 
@@ -367,14 +438,14 @@ fn module_file(file: &str) -> String {
 }
 
 /// The words of a name, in lower case: cut at anything but letters and at capitals.
-fn words(name: &str) -> Vec<String> {
-    let mut words = Vec::new();
+fn for_words(name: &str, mut take: impl FnMut(&str)) {
     let mut word = String::new();
     let mut lower_before = false;
     for c in name.chars() {
         let starts = c.is_uppercase() && lower_before;
         if (starts || !c.is_alphabetic()) && !word.is_empty() {
-            words.push(std::mem::take(&mut word));
+            take(&word);
+            word.clear();
         }
         if c.is_alphabetic() {
             word.extend(c.to_lowercase());
@@ -382,7 +453,6 @@ fn words(name: &str) -> Vec<String> {
         lower_before = c.is_lowercase();
     }
     if !word.is_empty() {
-        words.push(word);
+        take(&word);
     }
-    words
 }

@@ -18,6 +18,7 @@ mod own;
 pub mod symbol;
 
 pub mod kind;
+mod place;
 pub mod site;
 
 pub mod goroutine;

@@ -3,6 +3,7 @@
 //! What follows from it is left to `site`. Pure.
 
 use crate::frame::Frame;
+use std::sync::LazyLock;
 
 /// Whose code a frame is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,10 +45,15 @@ const ALLOCATOR_PATHS: &[&str] =
     &["jemalloc-sys", "/jemallocator-", "/tikv-jemallocator-", "/dhat-", "/mimalloc", "/jemalloc/"];
 
 /// Beginnings of function names of allocators.
-const ALLOCATOR_NAMES: &str = "__rust_ __rustc::__rust_ __rdl_ __rg_ _rjem_ je_ prof_ imalloc \
+static ALLOCATOR_NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    "__rust_ __rustc::__rust_ __rdl_ __rg_ _rjem_ je_ prof_ imalloc \
      ialloc irallo do_rallocx malloc calloc realloc posix_memalign aligned_alloc memalign \
      arena_malloc tcache_alloc runtime.mallocgc runtime.newobject runtime.makeslice \
-     runtime.profilealloc runtime.mProf_";
+     runtime.profilealloc runtime.mProf_"
+        .split(' ')
+        .filter(|name| !name.is_empty())
+        .collect()
+});
 
 /// Functions of the C library that allocate for their caller or lead to it, for valgrind.
 const LIBC_NAMES: &str = "strdup strndup wcsdup asprintf vasprintf getline getdelim open_memstream \
@@ -70,6 +76,17 @@ const GO_FOLDERS: &str = "archive bufio builtin bytes cmp compress container con
      io iter log maps math mime net os path plugin reflect regexp runtime slices sort strconv \
      strings structs sync syscall testing text time unicode unique unsafe vendor weak";
 
+/// What is known of a frame by its file alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileRole {
+    /// The user's list names it, where there is a list.
+    named: Option<bool>,
+    /// By the path; `None` where there is none.
+    role: Option<Role>,
+    /// A source of C without its folders.
+    bare_c: bool,
+}
+
 /// Decides whose code a frame is.
 #[derive(Debug, Default)]
 pub(crate) struct Ownership<'a> {
@@ -89,32 +106,32 @@ impl<'a> Ownership<'a> {
         Self { own, go_root }
     }
 
-    /// The role of a frame.
-    pub(crate) fn role(&self, frame: &Frame) -> Role {
-        let (function, file) = (frame.function.as_str(), frame.file.as_str());
+    /// What a file alone says of the functions in it: asked once for all of them.
+    pub(crate) fn of_file(&self, file: &str) -> FileRole {
+        let named =
+            (!self.own.is_empty()).then(|| self.own.iter().any(|prefix| lies_in(file, prefix)));
+        let role = (!file.is_empty()).then(|| self.role_by_file(file));
+        FileRole { named, role, bare_c: !file.contains('/') && is_c(file) }
+    }
+
+    /// The role of a function in a file of which [`Self::of_file`] was told.
+    pub(crate) fn role(function: &str, file: FileRole) -> Role {
         if is_allocator(function) {
             return Role::Allocator;
         }
-        if !self.own.is_empty() {
-            let own = self.own.iter().any(|prefix| lies_in(file, prefix));
-            return match self.role_by_default(function, file) {
-                _ if own => Role::Own,
-                Role::Own => Role::Library,
-                role => role,
-            };
+        match (file.named, Self::role_by_default(function, file)) {
+            (Some(true), _) => Role::Own,
+            (Some(false), Role::Own) => Role::Library,
+            (_, role) => role,
         }
-        self.role_by_default(function, file)
     }
 
-    fn role_by_default(&self, function: &str, file: &str) -> Role {
-        if file.is_empty() {
-            return role_by_name(function);
-        }
+    fn role_by_default(function: &str, file: FileRole) -> Role {
+        let Some(role) = file.role else { return role_by_name(function) };
         // valgrind leaves folders out, of the C library's files as well.
-        if !file.contains('/') && is_c(file) && is_libc(function) {
+        if file.bare_c && is_libc(function) {
             return Role::Language;
         }
-        let role = self.role_by_file(file);
         // The probe is linked into the user's program, and may be built from a path.
         if role == Role::Own && krate(function) == "ebbtide_probe" {
             return Role::Library;
@@ -156,7 +173,7 @@ fn is_allocator(function: &str) -> bool {
     // Allocators are C's, or the compiler's shims: a path of a user's crate is neither.
     let plain = !function.contains("::") || function.starts_with("__rust");
     function.contains("GlobalAlloc>::")
-        || (plain && ALLOCATOR_NAMES.split(' ').any(|start| function.starts_with(start)))
+        || (plain && ALLOCATOR_NAMES.iter().any(|start| function.starts_with(start)))
 }
 
 /// The door between Rust's library and a `#[global_allocator]`: what lies behind it allocates for

@@ -6,9 +6,10 @@
 //! allocator and the language's library. Closures count as the function they were written in.
 
 use crate::frame::{Frame, Symbols, enclosing_function, short_file};
-use crate::hash;
-use crate::kind::{Evidence, KindTable};
-use crate::own::{self, Ownership, Role};
+use crate::hash::{self, Quick};
+use crate::kind::{Asked, Evidence, KindTable};
+use crate::own::{Ownership, Role};
+use crate::place::{Places, Seen, Spot};
 use crate::profile::{Cell, Form, Profile, StackSample};
 use ebbtide_record::Kind;
 use ebbtide_record::verdict::FrameLine;
@@ -96,9 +97,10 @@ pub fn fold(profile: &Profile, symbols: &Symbols, rules: &SiteRules) -> Folded {
         folding.take(index, stack);
     }
     let mut kinds = KindTable::default();
+    let built = folding.gather();
     let mut sites: Vec<FoldedSite> =
-        folding.sites.iter().map(|building| folding.finish(building, &mut kinds)).collect();
-    let bytes: HashMap<String, f64> =
+        built.into_iter().map(|building| folding.finish(building, &mut kinds)).collect();
+    let bytes: HashMap<String, f64, Quick> =
         sites.iter().map(|site| (site.id.clone(), site.total().live_bytes)).collect();
     sites.sort_by(|a, b| bytes[&b.id].total_cmp(&bytes[&a.id]).then_with(|| a.id.cmp(&b.id)));
     let notes = profile.notes.iter().chain(&symbols.notes).cloned().collect();
@@ -112,25 +114,23 @@ pub fn fold(profile: &Profile, symbols: &Symbols, rules: &SiteRules) -> Folded {
     }
 }
 
-/// What a location is, once its frames are looked at.
-struct Place {
-    hash: u64,
-    /// Index of the innermost own frame among the location's.
-    own: Option<usize>,
-    /// Index of the innermost library's frame among the location's.
-    library: Option<usize>,
-    /// Of each frame of the location.
-    roles: Vec<Role>,
-}
-
 /// A site while stacks are taken in.
 struct Building {
     function: String,
     file: String,
     own: bool,
+    /// Cells that it will have.
+    count: usize,
     cells: Vec<FoldedCell>,
     /// For each cell, the first stack that went into it, and where in it the site is.
     origins: Vec<Origin>,
+}
+
+/// A cell on its way to its site.
+struct Taken {
+    site: usize,
+    cell: FoldedCell,
+    origin: Origin,
 }
 
 #[derive(Clone, Copy)]
@@ -141,72 +141,86 @@ struct Origin {
     location: usize,
     /// Index into the frames of the location.
     frame: usize,
+    /// Its line.
+    line: u32,
 }
 
 struct Folding<'a> {
     profile: &'a Profile,
     symbols: &'a Symbols,
     rules: &'a SiteRules,
-    places: Vec<Place>,
+    places: Places,
     sites: Vec<Building>,
     /// By location and frame.
-    site_at: HashMap<(u32, usize), usize>,
+    site_at: HashMap<(u32, usize), usize, Quick>,
     /// By function and file.
-    site_named: HashMap<(String, String), usize>,
-    /// By hash of the stack: site and cell.
-    cell_of: HashMap<u64, (usize, usize)>,
+    site_named: HashMap<(String, String), usize, Quick>,
+    /// Cells in the order in which their stacks came; handed to the sites when all are there.
+    taken: Vec<Taken>,
+    /// By hash of the stack.
+    cell_of: HashMap<u64, u32, Quick>,
 }
 
 impl<'a> Folding<'a> {
     fn new(profile: &'a Profile, symbols: &'a Symbols, rules: &'a SiteRules) -> Self {
         let frames = symbols.frames.iter().flat_map(|frames| frames.iter().map(AsRef::as_ref));
         let ownership = Ownership::new(&rules.own, frames);
-        let mut known = HashMap::new();
-        let places = symbols
-            .frames
-            .iter()
-            .enumerate()
-            .map(|(at, frames)| place(frames, &ownership, &mut known, is_shared(profile, at)))
-            .collect();
         Self {
             profile,
             symbols,
             rules,
-            places,
+            places: Places::of(profile, symbols, &ownership),
             sites: Vec::new(),
-            site_at: HashMap::new(),
-            site_named: HashMap::new(),
-            cell_of: HashMap::with_capacity(profile.stacks.len()),
+            site_at: HashMap::default(),
+            site_named: HashMap::default(),
+            taken: Vec::with_capacity(profile.stacks.len()),
+            cell_of: HashMap::with_capacity_and_hasher(profile.stacks.len(), Quick::default()),
         }
     }
 
     fn take(&mut self, index: usize, stack: &StackSample) {
-        let hash = stack.frames.iter().fold(stack.frames.len() as u64, |hash, location| {
-            self.places.get(*location as usize).map_or(hash, |place| hash::join(hash, place.hash))
-        });
-        if let Some((site, cell)) = self.cell_of.get(&hash) {
-            self.sites[*site].cells[*cell].cell.add(&stack.cell);
+        let hash = self.places.hash(&stack.frames);
+        if let Some(at) = self.cell_of.get(&hash) {
+            self.taken[*at as usize].cell.cell.add(&stack.cell);
             return;
         }
         let origin = self.origin(index, stack);
         let site = self.site(stack, origin);
-        let building = &mut self.sites[site];
-        self.cell_of.insert(hash, (site, building.cells.len()));
-        building.cells.push(FoldedCell { stack: hash, cell: stack.cell });
-        building.origins.push(origin);
+        self.cell_of.insert(hash, self.taken.len() as u32);
+        self.sites[site].count += 1;
+        let cell = FoldedCell { stack: hash, cell: stack.cell };
+        self.taken.push(Taken { site, cell, origin });
+    }
+
+    /// Hands each cell to its site.
+    fn gather(&mut self) -> Vec<Building> {
+        let mut sites = std::mem::take(&mut self.sites);
+        for site in &mut sites {
+            site.cells.reserve_exact(site.count);
+            site.origins.reserve_exact(site.count);
+        }
+        for Taken { site, cell, origin } in self.taken.drain(..) {
+            sites[site].cells.push(cell);
+            sites[site].origins.push(origin);
+        }
+        sites
     }
 
     /// Where in a stack its site is.
     fn origin(&self, index: usize, stack: &StackSample) -> Origin {
-        let innermost = |pick: fn(&Place) -> Option<usize>| {
-            stack.frames.iter().enumerate().find_map(|(at, location)| {
-                let frame = pick(self.places.get(*location as usize)?)?;
-                Some(Origin { stack: index, location: at, frame })
-            })
+        let innermost = |spots: &[Option<Spot>]| {
+            let mut locations = stack.frames.iter().enumerate();
+            locations.find_map(|(at, location)| Some((at, (*spots.get(*location as usize)?)?)))
         };
-        innermost(|place| place.own).or_else(|| innermost(|place| place.library)).unwrap_or(
-            Origin { stack: index, location: stack.frames.len().saturating_sub(1), frame: 0 },
-        )
+        let found = innermost(&self.places.own).or_else(|| innermost(&self.places.library));
+        if let Some((location, Spot { frame, line })) = found {
+            return Origin { stack: index, location, frame: frame as usize, line };
+        }
+        let location = stack.frames.len().saturating_sub(1);
+        let frames =
+            stack.frames.get(location).and_then(|at| self.symbols.frames.get(*at as usize));
+        let line = frames.and_then(|frames| frames.first()).map_or(0, |frame| frame.line);
+        Origin { stack: index, location, frame: 0, line }
     }
 
     fn site(&mut self, stack: &StackSample, origin: Origin) -> usize {
@@ -215,12 +229,12 @@ impl<'a> Folding<'a> {
             return *site;
         }
         let (function, file) = self.name(location, origin.frame);
-        let own = self.places.get(location as usize).is_some_and(|place| place.own.is_some());
+        let own = self.places.own.get(location as usize).is_some_and(Option::is_some);
         let next = self.sites.len();
         let site = *self.site_named.entry((function.clone(), file.clone())).or_insert(next);
         if site == next {
             let (cells, origins) = (Vec::new(), Vec::new());
-            self.sites.push(Building { function, file, own, cells, origins });
+            self.sites.push(Building { function, file, own, count: 0, cells, origins });
         }
         self.site_at.insert((location, origin.frame), site);
         site
@@ -256,71 +270,64 @@ impl<'a> Folding<'a> {
         format!("[no symbols: {name}]")
     }
 
-    fn frames(&self, stack: usize) -> impl Iterator<Item = (&'a Frame, Role)> {
+    fn frames(&self, stack: usize) -> impl Iterator<Item = (&'a Frame, Seen)> + Clone {
         let symbols = self.symbols;
         self.profile.stacks[stack].frames.iter().flat_map(move |location| {
             let at = *location as usize;
             let frames = symbols.frames.get(at).map_or(&[][..], |frames| frames);
-            let roles = self.places.get(at).map_or(&[][..], |place| &place.roles);
-            frames.iter().map(AsRef::as_ref).zip(roles.iter().copied())
+            let seen = self.places.frames.get(at).map_or(&[][..], |seen| seen);
+            frames.iter().map(AsRef::as_ref).zip(seen.iter().copied())
         })
     }
 
-    fn finish(&self, building: &Building, kinds: &mut KindTable) -> FoldedSite {
-        let mut by_size: Vec<usize> = (0..building.cells.len()).collect();
-        by_size.sort_by(|a, b| {
-            let bytes = |at: &usize| building.cells[*at].cell.live_bytes;
-            bytes(b).total_cmp(&bytes(a))
-        });
-        let largest = building.origins[by_size[0]];
+    fn finish(&self, building: Building, kinds: &mut KindTable) -> FoldedSite {
+        let largest = largest(&building.cells);
+        let origin = building.origins[largest[0]];
         let stack = self
-            .frames(largest.stack)
-            .skip_while(|(_, role)| *role == Role::Allocator)
+            .frames(origin.stack)
+            .skip_while(|(_, seen)| seen.role == Role::Allocator)
             .take(STACK_SHOWN)
-            .map(|(frame, role)| line(frame, role));
+            .map(|(frame, seen)| self.line(frame, seen));
         FoldedSite {
             id: id(&building.function, &building.file),
-            function: building.function.clone(),
-            file: building.file.clone(),
-            line: self.main_line(building),
-            kind: self.kind(building, &by_size, kinds),
+            line: main_line(&building),
+            kind: self.kind(&building, &largest, kinds),
             own: building.own,
-            cells: building.cells.clone(),
             origins: building.origins.iter().map(|origin| origin.stack as u32).collect(),
             stack: stack.collect(),
+            function: building.function,
+            file: building.file,
+            cells: building.cells,
         }
     }
 
-    /// The line that holds most bytes.
-    fn main_line(&self, building: &Building) -> u32 {
-        let mut bytes: HashMap<u32, f64> = HashMap::new();
-        for (cell, origin) in building.cells.iter().zip(&building.origins) {
-            let location = self.profile.stacks[origin.stack].frames.get(origin.location);
-            let frame = location
-                .and_then(|location| self.symbols.frames.get(*location as usize))
-                .and_then(|frames| frames.get(origin.frame));
-            let line = frame.map_or(0, |frame| frame.line);
-            *bytes.entry(line).or_default() += cell.cell.live_bytes;
+    fn line(&self, frame: &Frame, seen: Seen) -> FrameLine {
+        FrameLine {
+            function: frame.function.clone(),
+            file: self.places.names[seen.name as usize].file.as_ref().to_owned(),
+            line: frame.line,
+            own: seen.role == Role::Own,
         }
-        let largest = bytes.iter().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(a.0)));
-        largest.map_or(0, |(line, _)| *line)
     }
 
     /// The kind with the best evidence among the largest stacks; of equal evidence, the one with
     /// most bytes.
-    fn kind(&self, building: &Building, by_size: &[usize], kinds: &mut KindTable) -> Kind {
+    fn kind(&self, building: &Building, largest: &[usize], kinds: &mut KindTable) -> Kind {
         let mut bytes: HashMap<(Evidence, Kind), f64> = HashMap::new();
-        for at in by_size.iter().take(STACKS_ASKED) {
+        for at in largest {
             let origin = building.origins[*at];
-            let stack: Vec<(&Frame, bool)> =
-                self.frames(origin.stack).map(|(frame, role)| (frame, role == Role::Own)).collect();
             let locations = &self.profile.stacks[origin.stack].frames;
             let before: usize = locations
                 .iter()
                 .take(origin.location)
                 .map(|location| self.symbols.frames.get(*location as usize).map_or(0, |f| f.len()))
                 .sum();
-            let found = kinds.of_stack(&stack, before + origin.frame, &self.rules.kinds);
+            let stack = self.frames(origin.stack).map(|(frame, seen)| Asked {
+                frame,
+                own: seen.role == Role::Own,
+                name: seen.name as usize,
+            });
+            let found = kinds.of_asked(stack, before + origin.frame, &self.rules.kinds);
             *bytes.entry(found).or_default() += building.cells[*at].cell.live_bytes;
         }
         let best = bytes.iter().min_by(|a, b| {
@@ -340,49 +347,36 @@ pub(crate) fn line(frame: &Frame, role: Role) -> FrameLine {
     }
 }
 
+/// The line that holds most bytes; of equal ones the first.
+fn main_line(building: &Building) -> u32 {
+    let cells = building.cells.iter().zip(&building.origins);
+    let mut lines: Vec<(u32, f64)> =
+        cells.map(|(cell, origin)| (origin.line, cell.cell.live_bytes)).collect();
+    lines.sort_by_key(|(line, _)| *line);
+    let sums = lines
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|same| (same[0].0, same.iter().map(|(_, bytes)| bytes).sum::<f64>()));
+    let largest = sums.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
+    largest.map_or(0, |(line, _)| line)
+}
+
+/// Indices of the largest cells, the largest first, of equal ones the first.
+fn largest(cells: &[FoldedCell]) -> Vec<usize> {
+    let by_size = |a: &usize, b: &usize| {
+        let bytes = |at: &usize| cells[*at].cell.live_bytes;
+        bytes(b).total_cmp(&bytes(a)).then(a.cmp(b))
+    };
+    let mut indices: Vec<usize> = (0..cells.len()).collect();
+    if indices.len() > STACKS_ASKED {
+        indices.select_nth_unstable_by(STACKS_ASKED - 1, by_size);
+        indices.truncate(STACKS_ASKED);
+    }
+    indices.sort_by(by_size);
+    indices
+}
+
 /// The identifier of a site: lines are no part of it, so that it survives an edit nearby.
 #[must_use]
 pub fn id(function: &str, file: &str) -> String {
     format!("{:016x}", hash::of(format!("{function}|{file}").as_bytes()))
-}
-
-type Known<'a> = HashMap<(&'a str, &'a str), (u64, Role)>;
-
-/// The location lies in a shared library: another package's, whatever its paths say. Not so where
-/// the snapshot brings names, since interpreters map no file for what they run.
-fn is_shared(profile: &Profile, location: usize) -> bool {
-    let Some(location) = profile.locations.get(location) else { return false };
-    let mapping = location.mapping.and_then(|mapping| profile.mappings.get(mapping as usize));
-    let file = mapping.map_or("", |mapping| mapping.file.as_str());
-    location.frames.is_empty()
-        && !file.is_empty()
-        && profile.exe.as_deref().is_some_and(|exe| exe != file)
-}
-
-fn place<'a>(
-    frames: &'a [std::sync::Arc<Frame>],
-    ownership: &Ownership<'_>,
-    known: &mut Known<'a>,
-    is_shared: bool,
-) -> Place {
-    let mut place =
-        Place { hash: frames.len() as u64, own: None, library: None, roles: Vec::new() };
-    for frame in frames {
-        let (name, role) = *known.entry((&frame.function, &frame.file)).or_insert_with(|| {
-            let name = hash::join(
-                hash::of(frame.function.as_bytes()),
-                hash::of(short_file(&frame.file).as_bytes()),
-            );
-            (name, ownership.role(frame))
-        });
-        place.hash = hash::join(hash::join(place.hash, name), u64::from(frame.line));
-        place.roles.push(if is_shared && role == Role::Own { Role::Library } else { role });
-        if own::is_door(&frame.function) {
-            // What the language's door calls is the allocator, whoever has written it.
-            place.roles.fill(Role::Allocator);
-        }
-    }
-    place.own = place.roles.iter().position(|role| *role == Role::Own);
-    place.library = place.roles.iter().position(|role| *role == Role::Library);
-    place
 }

@@ -32,6 +32,9 @@ pub(crate) struct Serve {
     /// A room that is always there; repeatable, the first is where clients begin
     #[arg(long, value_name = "NAME", default_value = "lobby")]
     room: Vec<String>,
+    /// Leave the probe out, as a program without it would run: nothing sampled, counted or watched
+    #[arg(long)]
+    no_probe: bool,
 }
 
 impl Serve {
@@ -46,9 +49,11 @@ impl Serve {
             faults.switch(fault).map_err(Failure::usage)?;
         }
         let (path, responder) = faults.route();
-        let probe = ebbtide_probe::Options::from_env()
-            .and_then(|options| options.admin_loopback().route(path, responder).start())
-            .map_err(Failure::failed)?;
+        let start = || {
+            let options = ebbtide_probe::Options::from_env()?;
+            options.admin_loopback().route(path, responder).start()
+        };
+        let probe = (!self.no_probe).then(start).transpose().map_err(Failure::failed)?;
         let config = Config {
             host: self.host,
             port: self.port,
@@ -61,7 +66,7 @@ impl Serve {
             let mut signals = Signals::catch()?;
             let server = Server::bind(config).await.map_err(Failure::failed)?;
             output.say(&format!("serving http://{}", server.local_addr()));
-            if let Some(admin) = probe.admin() {
+            if let Some(admin) = probe.as_ref().and_then(ebbtide_probe::Probe::admin) {
                 let pid = std::process::id();
                 output.say(&format!("watch it with `ebb watch {pid}` (admin http://{admin})"));
             }

@@ -6,11 +6,14 @@
 //! so that each count meets its limit before anything is kept.
 
 use super::columns::{self, Bytes, Places};
+use super::sample::Sample;
 use super::{FRAMES_MAX, MAPPINGS_MAX, ParseError, RAW_MAX, STACKS_MAX};
-use crate::frame::Frame;
+use crate::frame::{Frame, short_function};
+use crate::hash::Quick;
 use crate::profile::{Cell, Location, Mapping, Profile, StackSample};
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -23,24 +26,6 @@ struct ValueType {
     kind: i64,
     #[prost(int64, tag = "2")]
     unit: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(int64, tag = "1")]
-    key: i64,
-    #[prost(int64, tag = "3")]
-    num: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Sample {
-    #[prost(uint64, repeated, tag = "1")]
-    location_id: Vec<u64>,
-    #[prost(int64, repeated, tag = "2")]
-    value: Vec<i64>,
-    #[prost(message, repeated, tag = "3")]
-    label: Vec<Label>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -91,17 +76,17 @@ struct Function {
 
 /// The outer message, taken apart.
 #[derive(Default)]
-struct Parts {
+struct Parts<'a> {
     sample_types: Vec<ValueType>,
-    samples: Vec<Sample>,
+    /// Where each begins, and its bytes: taken apart when all locations are known.
+    samples: Vec<(usize, &'a [u8])>,
     mappings: Vec<ProtoMapping>,
     locations: Vec<ProtoLocation>,
     functions: Vec<Function>,
-    strings: Vec<String>,
+    strings: Vec<Cow<'a, str>>,
     period_type: Option<ValueType>,
     period: i64,
     comments: Vec<i64>,
-    frames: usize,
 }
 
 /// A protobuf message whose first field may be one of this format's.
@@ -126,11 +111,7 @@ pub fn read(bytes: &[u8]) -> Result<Profile, ParseError> {
     let mut rest = bytes;
     while !rest.is_empty() {
         let at = bytes.len() - rest.len();
-        parts.field(&mut rest).map_err(|error| match error {
-            FieldError::Proto(error) => broken(format!("byte {at}: {error}")),
-            FieldError::Cut => broken(format!("byte {at}: the file ends inside a field")),
-            FieldError::TooMany(what, limit) => ParseError::TooLarge { what, limit: limit as u64 },
-        })?;
+        parts.field(&mut rest, at).map_err(|error| error.at(at))?;
     }
     parts.profile()
 }
@@ -143,6 +124,17 @@ enum FieldError {
     Proto(prost::DecodeError),
     Cut,
     TooMany(&'static str, usize),
+}
+
+impl FieldError {
+    /// As one line, of the field that begins `at` so many bytes.
+    fn at(self, at: usize) -> ParseError {
+        match self {
+            Self::Proto(error) => broken(format!("byte {at}: {error}")),
+            Self::Cut => broken(format!("byte {at}: the file ends inside a field")),
+            Self::TooMany(what, limit) => ParseError::TooLarge { what, limit: limit as u64 },
+        }
+    }
 }
 
 impl From<prost::DecodeError> for FieldError {
@@ -160,8 +152,8 @@ fn keep<T>(list: &mut Vec<T>, item: T, what: &'static str, limit: usize) -> Resu
     Ok(())
 }
 
-impl Parts {
-    fn field(&mut self, rest: &mut &[u8]) -> Result<(), FieldError> {
+impl<'a> Parts<'a> {
+    fn field(&mut self, rest: &mut &'a [u8], at: usize) -> Result<(), FieldError> {
         let (tag, wire) = decode_key(rest)?;
         match wire {
             WireType::Varint => {
@@ -179,28 +171,21 @@ impl Parts {
                 let length = usize::try_from(decode_varint(rest)?).unwrap_or(usize::MAX);
                 let (field, behind) = rest.split_at_checked(length).ok_or(FieldError::Cut)?;
                 *rest = behind;
-                self.message(tag, field)
+                self.message(tag, field, at)
             }
             _ => Ok(skip_field(wire, tag, rest, DecodeContext::default())?),
         }
     }
 
-    fn message(&mut self, tag: u32, field: &[u8]) -> Result<(), FieldError> {
+    fn message(&mut self, tag: u32, field: &'a [u8], at: usize) -> Result<(), FieldError> {
         match tag {
             1 => keep(&mut self.sample_types, Message::decode(field)?, "columns", 64),
-            2 => {
-                let sample = Sample::decode(field)?;
-                self.frames += sample.location_id.len();
-                if self.frames > FRAMES_MAX {
-                    return Err(FieldError::TooMany("frames", FRAMES_MAX));
-                }
-                keep(&mut self.samples, sample, "stacks", STACKS_MAX)
-            }
+            2 => keep(&mut self.samples, (at, field), "stacks", STACKS_MAX),
             3 => keep(&mut self.mappings, Message::decode(field)?, "mappings", MAPPINGS_MAX),
             4 => keep(&mut self.locations, Message::decode(field)?, "locations", TABLE_MAX),
             5 => keep(&mut self.functions, Message::decode(field)?, "functions", TABLE_MAX),
             6 => {
-                let text = String::from_utf8_lossy(field).into_owned();
+                let text = String::from_utf8_lossy(field);
                 keep(&mut self.strings, text, "strings", TABLE_MAX)
             }
             11 => {
@@ -222,7 +207,7 @@ impl Parts {
     fn text(&self, index: i64) -> Result<&str, ParseError> {
         usize::try_from(index).ok().and_then(|index| self.strings.get(index)).map_or_else(
             || Err(broken(format!("string {index} of {} is named", self.strings.len()))),
-            |text| Ok(text.as_str()),
+            |text| Ok(&**text),
         )
     }
 
@@ -248,16 +233,7 @@ impl Parts {
             });
         }
         let location_index = self.locations(&mut profile, &mapping_index)?;
-        profile.stacks.reserve(self.samples.len());
-        for (number, sample) in self.samples.iter().enumerate() {
-            let frames = sample
-                .location_id
-                .iter()
-                .map(|id| location_index.find(*id))
-                .collect::<Option<Vec<u32>>>()
-                .ok_or_else(|| broken(format!("sample {number}: names an unknown location")))?;
-            profile.stacks.push(StackSample { frames, cell: columns.cell(sample, number)? });
-        }
+        profile.stacks = self.stacks(&location_index, &columns)?;
         for comment in &self.comments {
             profile.comments.push(self.text(*comment)?.to_owned());
         }
@@ -270,6 +246,24 @@ impl Parts {
             .or_else(|| profile.mappings.first().map(|mapping| mapping.file.clone()))
             .filter(|exe| !exe.is_empty());
         Ok(profile)
+    }
+
+    fn stacks(&self, locations: &Ids, columns: &Columns) -> Result<Vec<StackSample>, ParseError> {
+        let mut sample = Sample::default();
+        let mut all_frames = 0;
+        let mut stacks = Vec::with_capacity(self.samples.len());
+        for (number, (at, field)) in self.samples.iter().enumerate() {
+            sample.read(field).map_err(|error| FieldError::from(error).at(*at))?;
+            all_frames += sample.locations.len();
+            if all_frames > FRAMES_MAX {
+                return Err(FieldError::TooMany("frames", FRAMES_MAX).at(*at));
+            }
+            let frames = locations
+                .find_all(&sample.locations)
+                .ok_or_else(|| broken(format!("sample {number}: names an unknown location")))?;
+            stacks.push(StackSample { frames, cell: columns.cell(&sample, number)? });
+        }
+        Ok(stacks)
     }
 
     fn interval(&self, profile: &mut Profile) -> Result<(), ParseError> {
@@ -294,7 +288,8 @@ impl Parts {
         mapping_index: &HashMap<u64, u32>,
     ) -> Result<Ids, ParseError> {
         let functions = Ids::of(self.functions.iter().map(|function| function.id));
-        let mut frames: HashMap<(u64, i64), Arc<Frame>> = HashMap::new();
+        let mut frames: HashMap<(u64, i64), Arc<Frame>, Quick> = HashMap::default();
+        let mut short: Vec<Option<String>> = vec![None; self.functions.len()];
         profile.locations.reserve(self.locations.len());
         for location in &self.locations {
             let mut lines = Vec::with_capacity(location.line.len());
@@ -304,17 +299,16 @@ impl Parts {
                     lines.push(Arc::clone(frame));
                     continue;
                 }
-                let function = functions
-                    .find(line.function_id)
-                    .map(|index| &self.functions[index as usize])
-                    .ok_or_else(|| {
-                        broken(format!("location {}: names an unknown function", location.id))
-                    })?;
-                let frame = Arc::new(Frame::named(
-                    self.text(function.name)?,
-                    self.text(function.filename)?,
-                    u32::try_from(line.line).unwrap_or(0),
-                ));
+                let index = functions.find(line.function_id).ok_or_else(|| {
+                    broken(format!("location {}: names an unknown function", location.id))
+                })? as usize;
+                let function = &self.functions[index];
+                let name = self.text(function.name)?;
+                let frame = Arc::new(Frame {
+                    function: short[index].get_or_insert_with(|| short_function(name)).clone(),
+                    file: self.text(function.filename)?.to_owned(),
+                    line: u32::try_from(line.line).unwrap_or(0),
+                });
                 frames.insert(key, Arc::clone(&frame));
                 lines.push(frame);
             }
@@ -331,7 +325,7 @@ impl Parts {
 /// Identifier to index. Writers count from 1, so most files need no table.
 enum Ids {
     Counted(u64),
-    Table(HashMap<u64, u32>),
+    Table(HashMap<u64, u32, Quick>),
 }
 
 impl Ids {
@@ -346,6 +340,27 @@ impl Ids {
         match self {
             Self::Counted(count) => (1..=*count).contains(&id).then(|| (id - 1) as u32),
             Self::Table(table) => table.get(&id).copied(),
+        }
+    }
+}
+
+impl Ids {
+    /// The indices of all of them, or none.
+    fn find_all(&self, ids: &[u64]) -> Option<Vec<u32>> {
+        match self {
+            // Told of all at once, and then turned without a look.
+            Self::Counted(count) => {
+                let strange =
+                    ids.iter().fold(false, |strange, id| strange | (id.wrapping_sub(1) >= *count));
+                (!strange).then(|| ids.iter().map(|id| (id - 1) as u32).collect())
+            }
+            Self::Table(_) => {
+                let mut frames = Vec::with_capacity(ids.len());
+                for id in ids {
+                    frames.push(self.find(*id)?);
+                }
+                Some(frames)
+            }
         }
     }
 }
@@ -374,21 +389,21 @@ impl Columns {
     }
 
     fn cell(&self, sample: &Sample, number: usize) -> Result<Cell, ParseError> {
-        let value = |column: usize| match sample.value.get(column) {
+        let value = |column: usize| match sample.values.get(column) {
             Some(value) if *value >= 0 => Ok(*value as f64),
             Some(value) => Err(broken(format!(
                 "sample {number}: the value {value} is below 0 (is it a difference of profiles?)"
             ))),
             None => Err(broken(format!(
                 "sample {number}: has {} values, and column {column} is missing",
-                sample.value.len()
+                sample.values.len()
             ))),
         };
         // A writer that counts samples may leave the label out where there are none.
         let label = |key: Option<i64>, bytes: Option<f64>| {
             let key = key?;
-            match sample.label.iter().find(|label| label.key == key) {
-                Some(label) => (label.num >= 0).then_some(label.num as f64),
+            match sample.labels.iter().find(|(name, _)| *name == key) {
+                Some((_, count)) => (*count >= 0).then_some(*count as f64),
                 None => (bytes? == 0.0).then_some(0.0),
             }
         };
