@@ -106,6 +106,11 @@ impl<'a> Ownership<'a> {
         Self { own, go_root }
     }
 
+    /// The role of a frame.
+    pub(crate) fn role(&self, frame: &Frame) -> Role {
+        Self::of_function(&frame.function, self.of_file(&frame.file))
+    }
+
     /// What a file alone says of the functions in it: asked once for all of them.
     pub(crate) fn of_file(&self, file: &str) -> FileRole {
         let named =
@@ -115,7 +120,7 @@ impl<'a> Ownership<'a> {
     }
 
     /// The role of a function in a file of which [`Self::of_file`] was told.
-    pub(crate) fn role(function: &str, file: FileRole) -> Role {
+    pub(crate) fn of_function(function: &str, file: FileRole) -> Role {
         if is_allocator(function) {
             return Role::Allocator;
         }

@@ -118,7 +118,7 @@ impl<'a> Known<'a> {
             names.push(Name {
                 file: Arc::clone(file),
                 hash: hash::join(hash::of(frame.function.as_bytes()), *file_hash),
-                role: Ownership::role(&frame.function, *file_role),
+                role: Ownership::of_function(&frame.function, *file_role),
                 is_door: own::is_door(&frame.function),
             });
             (names.len() - 1) as u32

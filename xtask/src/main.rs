@@ -33,6 +33,7 @@ usage: cargo xtask COMMAND
   bench ws     WebSocket echoes beside npm's ws and tsung; --pairs, --seconds, --seed
   bench socketio
                acknowledged events beside npm's socket.io-client; the same settings
+  bench probe  the reference server with the probe and without it; the same settings
   truth        programs whose truth is known, run again and again; writes docs/truth.md
                [--resume] [TABLE...] [--runs N] [--jobs 1] [--only CELL] [--list] [--ci]";
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ["bench", "h2", settings @ ..] => bench::h2::h2(settings),
         ["bench", "ws", settings @ ..] => bench::ws::ws(settings),
         ["bench", "socketio", settings @ ..] => bench::socketio::socketio(settings),
+        ["bench", "probe", settings @ ..] => bench::probe::probe(settings),
         ["truth", settings @ ..] => truth::truth(settings),
         ["target", "h2"] => bench::target::serve::<bench::h2::target::State>(),
         ["target"] => bench::target::serve::<bench::target::EmptyLine>(),

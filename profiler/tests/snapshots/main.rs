@@ -14,6 +14,7 @@ mod hostile;
 mod kinds;
 mod naming;
 mod reading;
+mod splitting;
 mod strangers;
 mod timeline;
 mod uncounted;

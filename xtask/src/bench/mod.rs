@@ -14,6 +14,7 @@ mod numbers;
 mod paper;
 
 pub(crate) mod h2;
+pub(crate) mod probe;
 pub(crate) mod socketio;
 pub(crate) mod ws;
 

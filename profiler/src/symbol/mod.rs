@@ -2,11 +2,17 @@
 //! functions, files and lines for each location, inlined calls included, and a clear word for
 //! what could not be named. Executables are read from disk, never in the target, and kept open
 //! from one snapshot to the next. Choosing among the names is left to `site`.
+//!
+//! A file is asked only if it has the build id that the process had; where the snapshot has none,
+//! that is said. Debug files that were split off are looked for by `debug_file`.
+
+mod debug_file;
 
 use crate::frame::{Frame, Symbols};
 use crate::profile::{Location, Mapping, Profile};
 use addr2line::Loader;
-use object::read::{Object, ObjectSegment, ReadCache};
+use debug_file::{Link, Places};
+use object::read::{Object, ObjectSection, ObjectSegment, ReadCache};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -20,8 +26,8 @@ const MODULES_MAX: usize = 256;
 /// Addresses kept by executable: more than the call sites of any program seen in profiles.
 const ADDRESSES_MAX: usize = 1_000_000;
 
-/// Where distributions put debug files that were split off.
-const DEBUG_FOLDER: &str = "/usr/lib/debug/.build-id";
+/// The variable that names folders with executables and debug files, colons between them.
+pub const FOLDERS_VARIABLE: &str = "EBBTIDE_SYMBOLS";
 
 /// The end that the kernel gives the path of a file that is no longer there.
 const DELETED: &str = " (deleted)";
@@ -31,6 +37,7 @@ const DELETED: &str = " (deleted)";
 #[derive(Default)]
 pub struct Symbolizer {
     modules: HashMap<ModuleKey, Result<Module, String>>,
+    folders: Vec<PathBuf>,
 }
 
 /// What makes two mappings of two snapshots the same executable.
@@ -48,7 +55,7 @@ struct Module {
     loader: Loader,
     segments: Vec<Segment>,
     /// What the file lacks, in words.
-    lacks: Option<&'static str>,
+    lacks: Option<String>,
     names: HashMap<u64, Arc<[Arc<Frame>]>>,
 }
 
@@ -60,10 +67,19 @@ struct Segment {
 }
 
 impl Symbolizer {
-    /// One that knows nothing yet.
+    /// One that knows nothing yet, and looks into the folders of [`FOLDERS_VARIABLE`] too.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let folders = std::env::var_os(FOLDERS_VARIABLE).unwrap_or_default();
+        let folders = std::env::split_paths(&folders).filter(|path| !path.as_os_str().is_empty());
+        Self::with_folders(folders.collect())
+    }
+
+    /// One that looks into these folders, besides where executables and debug files usually lie:
+    /// for `.build-id/xx/yyyy.debug`, `NAME.debug`, and `NAME`, the executable itself.
+    #[must_use]
+    pub fn with_folders(folders: Vec<PathBuf>) -> Self {
+        Self { folders, ..Self::default() }
     }
 
     /// Names each location of a profile. Locations that bring names of their own keep them; a
@@ -86,10 +102,22 @@ impl Symbolizer {
             symbols.frames.push(frames);
         }
         for key in keys.values() {
-            if let Some(Ok(Module { lacks: Some(lacks), .. })) = self.modules.get(key)
-                && Some(&key.file) == profile.exe.as_ref()
-            {
-                symbols.notes.push(format!("`{}` {lacks}", key.file));
+            let Some(Ok(module)) = self.modules.get(key) else { continue };
+            if Some(key.file.as_str()) != profile.exe.as_deref().map(undeleted) {
+                continue;
+            }
+            let lacks = module.lacks.as_ref().map(|lacks| format!("`{}` {lacks}", key.file));
+            let unsure = key.build_id.is_empty().then(|| {
+                format!(
+                    "the snapshot does not say which build of `{}` it is of: names are those of \
+                     the file as it is now",
+                    key.file
+                )
+            });
+            for note in lacks.into_iter().chain(unsure) {
+                if !symbols.notes.contains(&note) {
+                    symbols.notes.push(note);
+                }
             }
         }
         for (reason, count) in unnamed.into_iter().filter(|(reason, _)| !reason.is_empty()) {
@@ -115,8 +143,8 @@ impl Symbolizer {
             if self.modules.len() >= MODULES_MAX {
                 self.modules.clear();
             }
-            let is_exe = profile.exe.as_deref() == Some(key.file.as_str());
-            self.modules.insert(key.clone(), open(key, is_exe));
+            let is_exe = profile.exe.as_deref().map(undeleted) == Some(key.file.as_str());
+            self.modules.insert(key.clone(), open(key, is_exe, &self.folders));
         }
         let module = match self.modules.get_mut(key) {
             Some(Ok(module)) => module,
@@ -126,7 +154,7 @@ impl Symbolizer {
         let offset = location.address.checked_sub(mapping.start).ok_or_else(String::new)?;
         let offset = offset.checked_add(mapping.file_offset).ok_or_else(String::new)?;
         let frames = module.frames(offset);
-        frames.ok_or_else(|| match module.lacks {
+        frames.ok_or_else(|| match &module.lacks {
             // The system's libraries are stripped on most machines, and no site is in them.
             Some(lacks) if !SYSTEM.iter().any(|folder| key.file.starts_with(folder)) => {
                 format!("`{}` {lacks}", key.file)
@@ -140,7 +168,7 @@ impl Symbolizer {
 const SYSTEM: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"];
 
 fn key(mapping: &Mapping, pid: Option<u32>) -> ModuleKey {
-    let file = mapping.file.strip_suffix(DELETED).unwrap_or(&mapping.file).to_owned();
+    let file = undeleted(&mapping.file).to_owned();
     let stamp = mapping
         .build_id
         .is_empty()
@@ -150,26 +178,40 @@ fn key(mapping: &Mapping, pid: Option<u32>) -> ModuleKey {
     ModuleKey { file, build_id: mapping.build_id.clone(), pid, stamp }
 }
 
+fn undeleted(file: &str) -> &str {
+    file.strip_suffix(DELETED).unwrap_or(file)
+}
+
 /// Opens the file that a mapping was made of, wherever it still is.
-fn open(key: &ModuleKey, is_exe: bool) -> Result<Module, String> {
-    let mut candidates = vec![PathBuf::from(&key.file)];
+fn open(key: &ModuleKey, is_exe: bool, folders: &[PathBuf]) -> Result<Module, String> {
+    let file = Path::new(&key.file);
+    let mut roots = vec![PathBuf::from("/")];
+    let mut candidates = vec![file.to_owned()];
     if let Some(pid) = key.pid {
         // The process may live in another file system, and its file may be gone from the folder.
         candidates.push(PathBuf::from(format!("/proc/{pid}/root{}", key.file)));
         if is_exe {
             candidates.push(PathBuf::from(format!("/proc/{pid}/exe")));
         }
+        roots.push(PathBuf::from(format!("/proc/{pid}/root")));
     }
+    candidates.extend(
+        file.file_name()
+            .into_iter()
+            .flat_map(|name| folders.iter().map(move |folder| folder.join(name))),
+    );
     let mut other_build = None;
     let mut failed = None;
     for path in &candidates {
-        let Ok(file) = File::open(path) else { continue };
-        match read_head(file) {
+        let Ok(opened) = File::open(path) else { continue };
+        match read_head(opened) {
+            // What was split off has the segments' addresses, and none of their bytes.
+            Ok(head) if head.is_debug_file => {}
             Ok(head) if key.build_id.is_empty() || head.build_id == key.build_id => {
-                let with_names = debug_file(&head).unwrap_or_else(|| path.clone());
-                match Loader::new(&with_names) {
-                    Ok(loader) => return Ok(Module::new(loader, head.segments)),
-                    Err(error) => failed = Some(error.to_string()),
+                let places = Places { exe: [file, path], roots: &roots, folders };
+                match module(head, path, &places) {
+                    Ok(module) => return Ok(module),
+                    Err(reason) => failed = Some(reason),
                 }
             }
             Ok(head) => other_build = Some(head.build_id),
@@ -180,13 +222,29 @@ fn open(key: &ModuleKey, is_exe: bool) -> Result<Module, String> {
     Err(match (other_build, failed) {
         (Some(_), _) => format!(
             "`{file}` was built anew since the process started (its build id differs); restart \
-             the process, or put the old file back"
+             the process, or put the old file back or into a folder named by `{FOLDERS_VARIABLE}`"
         ),
         (None, Some(reason)) => format!("`{file}` cannot be read as an executable: {reason}"),
-        (None, None) => {
-            format!("`{file}` is not there; put the executable back at this path")
-        }
+        (None, None) => format!(
+            "`{file}` is not there; put the executable back at this path, or into a folder named \
+             by `{FOLDERS_VARIABLE}`"
+        ),
     })
+}
+
+/// The names of an executable, from itself or from its debug file.
+fn module(head: Head, path: &Path, places: &Places<'_>) -> Result<Module, String> {
+    let own = || Loader::new(path).map_err(|error| error.to_string());
+    if head.has_lines {
+        return Ok(Module::new(own()?, head.segments, None));
+    }
+    let found = debug_file::find(&head, places);
+    if let Some(file) = found.file
+        && let Ok(loader) = Loader::new(&file)
+    {
+        return Ok(Module::new(loader, head.segments, None));
+    }
+    Ok(Module::new(own()?, head.segments, found.strange))
 }
 
 /// What the beginning of an executable says.
@@ -194,6 +252,9 @@ struct Head {
     build_id: String,
     segments: Vec<Segment>,
     has_lines: bool,
+    /// It holds names and no code.
+    is_debug_file: bool,
+    link: Option<Link>,
 }
 
 /// Reads headers and notes, not the whole file.
@@ -201,6 +262,8 @@ fn read_head(file: File) -> Result<Head, String> {
     let cache = ReadCache::new(file);
     let object = object::File::parse(&cache).map_err(|error| error.to_string())?;
     let build_id = object.build_id().ok().flatten().unwrap_or_default();
+    let text = object.section_by_name(".text");
+    let bytes = text.as_ref().and_then(ObjectSection::file_range).map_or(0, |(_, bytes)| bytes);
     let segments = object.segments().map(|segment| {
         let (file_offset, length) = segment.file_range();
         Segment { file_offset, length, address: segment.address() }
@@ -209,21 +272,14 @@ fn read_head(file: File) -> Result<Head, String> {
         build_id: build_id.iter().map(|byte| format!("{byte:02x}")).collect(),
         segments: segments.collect(),
         has_lines: object.section_by_name(".debug_line").is_some(),
+        is_debug_file: text.is_some() && bytes == 0,
+        link: Link::of(&object),
     })
 }
 
-/// The debug file that was split off an executable without line tables.
-fn debug_file(head: &Head) -> Option<PathBuf> {
-    if head.has_lines {
-        return None;
-    }
-    let (folder, name) = head.build_id.split_at_checked(2)?;
-    let path = Path::new(DEBUG_FOLDER).join(folder).join(format!("{name}.debug"));
-    path.exists().then_some(path)
-}
-
 impl Module {
-    fn new(loader: Loader, segments: Vec<Segment>) -> Self {
+    /// `strange` is a debug file of another build, which was not used.
+    fn new(loader: Loader, segments: Vec<Segment>, strange: Option<PathBuf>) -> Self {
         let has = |section: &str| loader.get_section_range(section.as_bytes()).is_some();
         let lacks = match (has(".debug_line"), has(".symtab")) {
             (true, _) => None,
@@ -233,9 +289,13 @@ impl Module {
             ),
             (false, false) => Some(
                 "is stripped: its functions have no names; build with `debug = 1` and without \
-                 `strip` in the profile",
+                 `strip` in the profile, or put its debug file beside it as `NAME.debug`",
             ),
         };
+        let lacks = lacks.map(|lacks| match strange {
+            Some(path) => format!("{lacks} (`{}` is of another build)", path.display()),
+            None => lacks.to_owned(),
+        });
         Self { loader, segments, lacks, names: HashMap::new() }
     }
 
