@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The core of the server.
@@ -132,7 +132,7 @@ fn pairs(
 struct Server {
     child: Child,
     /// Open as long as the server lives, so that it can go on speaking.
-    _says: BufReader<ChildStdout>,
+    _says: BufReader<ChildStderr>,
     url: String,
 }
 
