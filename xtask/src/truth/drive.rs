@@ -6,8 +6,10 @@
 use super::cell::Cell;
 use super::expect::{sites, text};
 use super::ledger::{Growth, Line, Outcome, SCHEMA};
+use crate::paths;
 use anyhow::{Context, Result};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -124,14 +126,18 @@ fn command(
     scenario: &Path,
     (seed, cores): (u64, Option<&str>),
 ) -> Result<Command> {
-    let mut command = match cores {
-        Some(cores) => {
-            let mut command = Command::new("taskset");
-            command.args(["--cpu-list", cores]).arg(&shop.ebb);
-            command
-        }
-        None => Command::new(&shop.ebb),
-    };
+    // Should this command be killed, the run is interrupted, and stops its target.
+    let mut words = Vec::new();
+    if paths::find_program("setpriv").is_some() {
+        words.extend(["setpriv", "--pdeathsig", "INT"]);
+    }
+    if let Some(cores) = cores {
+        words.extend(["taskset", "--cpu-list", cores]);
+    }
+    let ebb = shop.ebb.as_os_str();
+    let mut words = words.into_iter().map(OsStr::new).chain([ebb]);
+    let mut command = Command::new(words.next().unwrap_or(ebb));
+    command.args(words);
     let open = |name: &str| File::create(folder.join(name)).with_context(|| name.to_owned());
     command
         .args(["run", "--json", "--no-tui", "--threads", "1", "--seed"])
