@@ -82,6 +82,43 @@ fn a_goroutine_that_never_ends_is_named_in_a_program_found_by_itself() {
     assert!(said.contains("runtime.MemProfileRate"), "{said}");
 }
 
+/// A program that runs until it is dropped.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn dumps_of_a_url_are_a_series_in_a_folder() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("an address");
+    drop(free);
+    let program = Command::new(built("growing")).arg(address.port().to_string()).spawn();
+    let _running = Running(program.expect("the program starts"));
+    while std::net::TcpStream::connect(address).is_err() {
+        std::thread::yield_now();
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().display().to_string();
+    let ebb = |words: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_ebb")).args(words).output().expect("the program starts")
+    };
+    for _ in 0..4 {
+        let dumped = ebb(&["dump", &format!("http://{address}"), "-o", &path]);
+        let said = String::from_utf8_lossy(&dumped.stderr).into_owned();
+        assert!(dumped.status.success() && said.starts_with("live heap "), "{said}");
+        assert!(!said.contains("resident"), "{said}");
+    }
+    let judged = ebb(&["leaks", "--json", &path]);
+    let verdict: Value = serde_json::from_slice(&judged.stdout).expect("a document");
+    assert_eq!(verdict["rounds"].as_array().map(Vec::len), Some(4), "{verdict:#}");
+    assert_eq!(judged.status.code(), Some(0), "{verdict:#}");
+}
+
 #[test]
 fn a_slice_with_a_bound_is_not_called_leaking() {
     let (code, memory, said) = run("growing-mended.toml", "growing", |text| {

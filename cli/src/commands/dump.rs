@@ -9,6 +9,7 @@ use clap::Args;
 use ebbtide_profiler::source::{Fetched, Target};
 use ebbtide_reports::figures;
 use ebbtide_rounds::exit;
+use ebbtide_rounds::journal::unix_ms;
 use std::path::{Path, PathBuf};
 
 /// The arguments of `ebb dump`.
@@ -62,11 +63,13 @@ impl Dump {
             output.result(&format!("{}\n", path.display()))?;
         }
         if let Some(sidecar) = &fetched.sidecar {
-            output.say(&format!(
-                "live heap {}, resident {}; `ebb leaks` judges several of these",
-                figures::bytes(sidecar.allocator.allocated_bytes as f64),
-                figures::bytes(sidecar.process.rss_bytes as f64)
-            ));
+            let live = figures::bytes(sidecar.allocator.allocated_bytes as f64);
+            let resident = match sidecar.process.rss_bytes {
+                // Over HTTP nobody knows the process.
+                0 => String::new(),
+                bytes => format!(", resident {}", figures::bytes(bytes as f64)),
+            };
+            output.say(&format!("live heap {live}{resident}; `ebb leaks` judges several of these"));
         }
         Ok(exit::FINE)
     }
@@ -103,7 +106,9 @@ impl Dump {
     /// Where the snapshot is kept.
     fn kept(&self, fetched: &Fetched) -> Result<PathBuf, Failure> {
         let name = fetched.path.as_deref().and_then(Path::file_name);
-        let name = name.map_or_else(|| PathBuf::from("heap.pb.gz"), PathBuf::from);
+        // Each has a name of its own, so that a folder of them is a series.
+        let fresh = || PathBuf::from(format!("heapdump-{}.pb.gz", unix_ms()));
+        let name = name.map_or_else(fresh, PathBuf::from);
         let path = match (&self.out, &fetched.path) {
             (None, Some(path)) => return Ok(path.clone()),
             (None, None) => name,
