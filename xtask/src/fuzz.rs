@@ -95,7 +95,7 @@ fn build(folder: &Path) -> Result<PathBuf> {
     // With a target named, build scripts and macros are left without counters.
     let host = host()?;
     let mut command = Command::new("cargo");
-    command.args(["build", "--quiet", "--release", "--locked", "--target", &host]);
+    command.args(["build", "--quiet", "--release", "--target", &host]);
     command.arg("--manifest-path").arg(paths::root().join("fuzz").join("Cargo.toml"));
     command.arg("--target-dir").arg(folder).env("RUSTFLAGS", RUSTFLAGS);
     process::run(command.env("CARGO_INCREMENTAL", "0"))?;
