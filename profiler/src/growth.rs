@@ -3,7 +3,7 @@
 //! series and the operations of each round. Out: [`Growth`]. Pure; gives no verdict.
 
 use crate::series::{Column, Point};
-use crate::trend::{self, Noise, Slope, TERMS_MAX};
+use crate::trend::{self, Fit, Noise, Slope, TERMS_MAX};
 use ebbtide_record::event::RoundKind;
 use std::collections::BTreeMap;
 
@@ -47,8 +47,15 @@ pub struct Growth {
     pub late: Option<Slope>,
     /// Growth on new and on replayed input.
     pub by_novelty: Option<(Slope, Slope)>,
+    /// Growth per operation when the end of a short warm-up is allowed for, whether one is seen
+    /// or not.
+    pub lasting: Option<Slope>,
     /// What lasts beside a warm-up that dies away; only where growth seems to slow down.
     pub fading: Option<Fading>,
+    /// How much worse a warm-up alone, of any time constant up to the length of the run, explains
+    /// it than a rate that lasts (beside a warm-up where it seems to slow down), in chi squared;
+    /// below 0 where one explains it better.
+    pub evenness: f64,
 }
 
 /// Growth that slows down, as a warm-up that dies away beside an even rate that lasts.
@@ -60,7 +67,9 @@ pub struct Fading {
     pub interval: (f64, f64),
     /// It surely slows down.
     pub sure: bool,
-    /// One of those warm-ups leaves no growth that lasts.
+    /// Chi squared of the warm-up that explains most.
+    pub chi2: f64,
+    /// One of those warm-ups leaves no growth that surely lasts.
     pub subsides: bool,
 }
 
@@ -146,40 +155,52 @@ fn proportional(a: &[f64], b: &[f64]) -> bool {
 #[must_use]
 pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Option<Growth> {
     let increments = column.increments();
+    let errors: Vec<Noise> =
+        operations.iter().map(|group| column.noise.along(&group.counts)).collect();
     let fits: Vec<_> = operations
         .iter()
-        .map(|group| trend::fit(&increments, std::slice::from_ref(&group.counts), &column.noise))
+        .zip(&errors)
+        .map(|(group, noise)| trend::fit(&increments, std::slice::from_ref(&group.counts), noise))
         .collect::<Option<_>>()?;
+    let even = fits.first()?.log_error;
+    let spread = fits.iter().map(|fit| fit.chi2 / fit.df).fold(f64::INFINITY, f64::min).max(1.0);
     let rank = |index: &usize| {
         let fit = &fits[*index];
         // An operation that the quantity shrinks with explains no growth.
-        if fit.terms[0].value > 0.0 { fit.chi2 } else { f64::INFINITY }
+        let grows = fit.terms[0].value > 0.0;
+        if grows { fit.chi2 / spread + fit.log_error - even } else { f64::INFINITY }
     };
     let mut order: Vec<usize> = (0..fits.len()).collect();
     order.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     let with = *order.first()?;
-    let unit = (fits[with].chi2 / fits[with].df).max(1.0);
-    let margins = (0..fits.len()).map(|index| (rank(&index) - fits[with].chi2) / unit).collect();
+    let best = rank(&with);
+    let beside = |index: usize| if rank(&index) > best { rank(&index) - best } else { 0.0 };
+    let margins = (0..fits.len()).map(beside).collect();
+    let noise = &errors[with];
     let counts = &operations[with].counts;
     let split = |first: &dyn Fn(usize) -> bool| -> Option<(Slope, Slope)> {
         let part = |wanted: bool| -> Vec<f64> {
             let keep = |(round, n): (usize, &f64)| if first(round) == wanted { *n } else { 0.0 };
             counts.iter().enumerate().map(keep).collect()
         };
-        let fit = trend::fit(&increments, &[part(true), part(false)], &column.noise)?;
+        let fit = trend::fit(&increments, &[part(true), part(false)], noise)?;
         Some((fit.terms[0], fit.terms[1]))
     };
     let half = counts.len() / 2;
+    let fading = fading(&increments, counts, noise, fits[with].chi2);
+    let lasts = fading.map_or(fits[with].chi2, |fading| fading.chi2);
     Some(Growth {
         with,
         slope: fits[with].terms[0],
         by_operation: fits.iter().map(|fit| fit.terms[0]).collect(),
         margins,
         halves: split(&|round| round < half),
-        late: trend::fit(&increments[half..], &[counts[half..].to_vec()], &column.noise.from(half))
+        late: trend::fit(&increments[half..], &[counts[half..].to_vec()], &noise.from(half))
             .map(|fit| fit.terms[0]),
         by_novelty: split(&|round| kinds.get(round) != Some(&RoundKind::Replay)),
-        fading: fading(&increments, counts, &column.noise, fits[with].chi2),
+        lasting: warm_up(&increments, counts, noise, WARM_UP_UNSEEN).map(|fit| fit.terms[0]),
+        fading,
+        evenness: (alone(&increments, counts, noise) - lasts) / spread,
     })
 }
 
@@ -193,28 +214,20 @@ const SLOWING_SURE: f64 = 7.9;
 const SLOWING_SEEN: f64 = 3.84;
 /// Chi squared by which a time constant may be worse than the best and still be believed (5 %).
 const BELIEVED: f64 = 3.84;
-/// Confidence with which growth must outlast the warm-up.
+/// Time constant of the warm-up that is allowed for where none is seen: warm-up rounds leave
+/// its tail, and longer ones betray themselves.
+const WARM_UP_UNSEEN: f64 = 2.0;
+/// Standard errors by which growth must outlast the warm-up: chance alone does so once in a
+/// thousand runs.
+const LASTING_SURE: f64 = 3.1;
+/// Confidence of what is told to last.
 const LASTING_CONFIDENCE: f64 = 0.95;
 
 /// How growth dies away, if it seems to.
 fn fading(increments: &[f64], counts: &[f64], noise: &Noise, even: f64) -> Option<Fading> {
-    let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
-    let mut done = 0.0;
-    let passed: Vec<f64> = counts
-        .iter()
-        .map(|count| {
-            done += count;
-            (done - count / 2.0) / mean
-        })
-        .collect();
     let fits: Vec<_> = WARM_UPS
         .iter()
-        .filter(|constant| **constant <= counts.len() as f64)
-        .filter_map(|constant| {
-            let dying =
-                counts.iter().zip(&passed).map(|(n, at)| n * (-at / constant).exp()).collect();
-            trend::fit(increments, &[counts.to_vec(), dying], noise)
-        })
+        .filter_map(|constant| warm_up(increments, counts, noise, *constant))
         .collect();
     let best = fits.iter().min_by(|a, b| a.chi2.total_cmp(&b.chi2))?;
     let unit = (best.chi2 / best.df).max(1.0);
@@ -225,6 +238,42 @@ fn fading(increments: &[f64], counts: &[f64], noise: &Noise, even: f64) -> Optio
     let believed = || fits.iter().filter(|fit| fit.chi2 - best.chi2 <= BELIEVED * unit);
     let ends = believed().map(|fit| fit.terms[0].interval(LASTING_CONFIDENCE));
     let interval = ends.fold((f64::MAX, f64::MIN), |all, end| (all.0.min(end.0), all.1.max(end.1)));
-    let subsides = believed().any(|fit| fit.terms[0].lower(LASTING_CONFIDENCE) <= 0.0);
-    Some(Fading { value: best.terms[0].value, interval, sure: gain >= SLOWING_SURE, subsides })
+    let lasts = |fit: &Fit| fit.terms[0].value >= LASTING_SURE * fit.terms[0].se;
+    let subsides = believed().any(|fit| !lasts(fit));
+    let sure = gain >= SLOWING_SURE;
+    Some(Fading { value: best.terms[0].value, interval, sure, chi2: best.chi2, subsides })
+}
+
+/// The fit of an even rate beside a warm-up of the given time constant, in rounds. `None` where
+/// that is longer than the run.
+fn warm_up(increments: &[f64], counts: &[f64], noise: &Noise, constant: f64) -> Option<Fit> {
+    if constant > counts.len() as f64 {
+        return None;
+    }
+    trend::fit(increments, &[counts.to_vec(), dying(counts, constant)], noise)
+}
+
+/// Operations by how much of a warm-up of the given time constant is left when they come.
+fn dying(counts: &[f64], constant: f64) -> Vec<f64> {
+    let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
+    let mut done = 0.0;
+    let left = counts.iter().map(|count| {
+        done += count;
+        count * (-(done - count / 2.0) / mean / constant).exp()
+    });
+    left.collect()
+}
+
+/// Time constants of a warm-up that may explain growth alone, in rounds: closer than those
+/// above, since nothing else is fitted beside it.
+const WARM_UPS_ALONE: [f64; 10] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
+
+/// Chi squared of the warm-up alone that explains most.
+fn alone(increments: &[f64], counts: &[f64], noise: &Noise) -> f64 {
+    WARM_UPS_ALONE
+        .iter()
+        .filter(|constant| **constant <= counts.len() as f64)
+        .filter_map(|constant| trend::fit(increments, &[dying(counts, *constant)], noise))
+        .map(|fit| fit.chi2)
+        .fold(f64::INFINITY, f64::min)
 }

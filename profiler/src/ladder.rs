@@ -6,7 +6,7 @@ use crate::growth::{Growth, Operations};
 use crate::rules::{Limit, Rules};
 use crate::series::{Series, SiteColumns, SiteTrack};
 use crate::tally::Tally;
-use crate::trend::{Slope, quantile};
+use crate::trend::Slope;
 use ebbtide_record::Verdict;
 use ebbtide_record::event::RoundKind;
 use statrs::distribution::{ContinuousCDF, Gamma};
@@ -17,8 +17,9 @@ pub(crate) const CONFIDENCE: f64 = 0.95;
 const POISSON_BELOW: f64 = 20.0;
 /// Growth on replay below this share of growth on new input is none to speak of.
 const REPLAY_SHARE: f64 = 0.25;
-/// Growth in the second half must surely be more than this share of the first to go on.
-const LATE_SHARE: f64 = 0.7;
+/// Chi squared by which an even rate must explain growth better than a warm-up alone for it to
+/// go on surely: one in a thousand warm-ups of the worst size passes.
+const EVEN_SURE: f64 = 10.0;
 /// Times a container must have been replaced by a larger one to be a finding of its own.
 const CONTAINER_STEPS: usize = 2;
 /// How much larger a container must have become for it to be another one.
@@ -115,51 +116,22 @@ impl Court<'_> {
         over: &dyn Fn(&Slope) -> bool,
         reasons: &mut Vec<String>,
     ) -> (Verdict, bool) {
+        if let Some((early, late)) = growth.halves
+            && late.lower(CONFIDENCE) <= 0.0
+            && growth.late.is_some_and(|late| over(&late))
+        {
+            reasons.push(no_longer(&early));
+            return (Verdict::Warming, false);
+        }
         let replayed = growth.by_novelty.filter(|_| self.kinds.contains(&RoundKind::Replay));
         if let Some((new, replay)) = replayed
             && (replay.lower(CONFIDENCE) <= 0.0 || replay.value < REPLAY_SHARE * new.value)
         {
-            let bounded = replay.upper(CONFIDENCE) < new.lower(CONFIDENCE);
-            reasons.push(if bounded {
-                format!(
-                    "it grows with new input ({:.1} bytes per operation) and not when the same \
-                     input comes again ({:.1}): something kept by key, with no bound seen",
-                    new.value, replay.value
-                )
-            } else {
-                "whether it grows on replayed input too is not sure".to_owned()
-            });
-            return (Verdict::Growing, !bounded);
+            return self.word_for_keys(growth, (&new, &replay), reasons);
         }
-        if let Some((early, late)) = growth.halves {
-            if late.lower(CONFIDENCE) <= 0.0 && growth.late.is_some_and(|late| over(&late)) {
-                reasons.push(no_longer(&early));
-                return (Verdict::Warming, false);
-            }
-            let subsides = growth.fading.filter(|fading| fading.subsides);
-            if subsides.is_some_and(|fading| fading.sure) {
-                reasons.push(format!(
-                    "it is slowing down, and a warm-up explains it: {:.1} bytes per operation in \
-                     the first half of the rounds, {:.1} in the second; more rounds would tell \
-                     whether it stops",
-                    early.value, late.value
-                ));
-                return (Verdict::Inconclusive, true);
-            }
-            if late.lower(CONFIDENCE) <= 0.0 {
-                reasons.push("growth in the second half of the rounds is not sure".to_owned());
-                return (Verdict::Growing, true);
-            }
-            let kept = late.value - LATE_SHARE * early.value;
-            let error = late.se.hypot(LATE_SHARE * early.se);
-            if kept <= quantile(CONFIDENCE, late.df) * error || subsides.is_some() {
-                reasons.push(format!(
-                    "that it goes on is not sure: {:.1} bytes per operation in the first half of \
-                     the rounds, {:.1} in the second",
-                    early.value, late.value
-                ));
-                return (Verdict::Growing, true);
-            }
+        if let Some(doubt) = doubt(growth) {
+            reasons.push(doubt);
+            return (Verdict::Inconclusive, true);
         }
         reasons.push(match replayed {
             Some((_, replay)) => format!(
@@ -170,6 +142,29 @@ impl Court<'_> {
             None => "no round replayed its input, so a cache that fills is not excluded".to_owned(),
         });
         (Verdict::Leaking, false)
+    }
+
+    /// The word for growth that replayed input does not surely show.
+    fn word_for_keys(
+        &self,
+        growth: &Growth,
+        (new, replay): (&Slope, &Slope),
+        reasons: &mut Vec<String>,
+    ) -> (Verdict, bool) {
+        let bounded = replay.upper(CONFIDENCE) < new.lower(CONFIDENCE);
+        reasons.push(if bounded {
+            format!(
+                "it grows with new input ({:.1} bytes per operation) and not when the same input \
+                 comes again ({:.1}): something kept by key, no bound seen up to {} operations \
+                 with new input",
+                new.value,
+                replay.value,
+                self.inputs_seen(growth.with)
+            )
+        } else {
+            "whether it grows on replayed input too is not sure".to_owned()
+        });
+        (Verdict::Growing, !bounded)
     }
 
     /// Containers that are replaced by larger ones again and again are a finding even when
@@ -289,18 +284,34 @@ impl Court<'_> {
 
     /// Growth per operation as it is told under a word: what lasts, where a warm-up is beside it.
     pub(crate) fn told(&self, candidate: &Candidate<'_>, word: Verdict) -> (f64, (f64, f64)) {
-        match candidate.growth.fading {
-            Some(fading) if word == Verdict::Leaking => (fading.value, fading.interval),
-            _ => self.interval(candidate),
+        let growth = &candidate.growth;
+        if word == Verdict::Leaking && !self.is_few(candidate) {
+            if let Some(fading) = growth.fading {
+                return (fading.value, fading.interval);
+            }
+            if let Some(lasting) = growth.lasting {
+                return (lasting.value, lasting.interval(CONFIDENCE));
+            }
         }
+        self.interval(candidate)
+    }
+
+    /// So few samples brought the growth that its interval is Poisson's.
+    fn is_few(&self, candidate: &Candidate<'_>) -> bool {
+        let columns = &candidate.columns;
+        let net = columns.net_samples.round();
+        net > 0.0
+            && net < POISSON_BELOW
+            && columns.turnover < 0.1
+            && candidate.growth.slope.df.is_infinite()
+            && self.series.interval_bytes() > 1.0
     }
 
     /// Growth per operation with its interval: exact for few samples, else from the fit.
     pub(crate) fn interval(&self, candidate: &Candidate<'_>) -> (f64, (f64, f64)) {
         let (columns, slope) = (&candidate.columns, &candidate.growth.slope);
-        let net = columns.net_samples.round();
-        let few = net > 0.0 && net < POISSON_BELOW && columns.turnover < 0.1;
-        if few && slope.df.is_infinite() && self.series.interval_bytes() > 1.0 {
+        if self.is_few(candidate) {
+            let net = columns.net_samples.round();
             let per_sample = slope.value / net;
             let bound = |shape: f64, p: f64| {
                 Gamma::new(shape, 1.0).map_or(shape, |gamma| gamma.inverse_cdf(p))
@@ -311,6 +322,32 @@ impl Court<'_> {
         }
         (slope.value, slope.interval(CONFIDENCE))
     }
+}
+
+/// Why it is not sure that growth goes on, if it is not.
+fn doubt(growth: &Growth) -> Option<String> {
+    let (early, late) = growth.halves?;
+    let rates = format!(
+        "{:.1} bytes per operation in the first half of the rounds, {:.1} in the second",
+        early.value, late.value
+    );
+    let subsides = growth.fading.filter(|fading| fading.subsides);
+    if let Some(fading) = subsides {
+        let surely = if fading.sure { "is" } else { "seems to be" };
+        return Some(format!(
+            "it {surely} slowing down, and a warm-up explains it: {rates}; more rounds would tell \
+             whether it stops"
+        ));
+    }
+    if late.lower(CONFIDENCE) <= 0.0 {
+        return Some(format!("growth in the second half of the rounds is not sure: {rates}"));
+    }
+    (growth.evenness < EVEN_SURE).then(|| {
+        format!(
+            "that it goes on is not sure, a warm-up as long as the run would explain it too: \
+             {rates}; more rounds would tell"
+        )
+    })
 }
 
 fn no_longer(early: &Slope) -> String {

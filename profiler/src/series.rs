@@ -250,7 +250,7 @@ impl Series {
     }
 
     /// Adds one stack to the columns of its site; returns its samples that came and went, and
-    /// those that were there at the ends of the rounds.
+    /// those among which they did, over all rounds.
     fn add_stack(&self, columns: &mut SiteColumns, cells: &[Cell]) -> (f64, f64) {
         let counted = cells.iter().all(|cell| cell.live_objects.is_some());
         columns.uncounted |= !counted;
@@ -308,7 +308,9 @@ impl Series {
             columns.bytes.noise.steps[round] += staying * of_bytes;
             columns.objects.noise.steps[round] += staying * of_objects;
         }
-        (turned, cells.iter().skip(1).map(samples).sum())
+        // What grows is not turned over: the smallest level is the population that is.
+        let least = cells.iter().map(samples).fold(f64::INFINITY, f64::min);
+        (turned, least * rounds as f64)
     }
 }
 

@@ -30,6 +30,18 @@ pub struct Noise {
 }
 
 impl Noise {
+    /// The same for growth that goes with an operation done so often in each round: what stays is
+    /// counted as it comes, so its error is where the operations are. A share is left with all
+    /// rounds alike, so that one without the operation is not trusted without limit.
+    #[must_use]
+    pub fn along(&self, counts: &[f64]) -> Self {
+        let total: f64 = self.steps.iter().sum();
+        let (rounds, done) = (self.steps.len().max(1) as f64, counts.iter().sum::<f64>());
+        let share = |count: f64| EVENLY / rounds + (1.0 - EVENLY) * count / done.max(1.0);
+        let steps = counts.iter().map(|count| total * share(*count)).collect();
+        Self { steps, ..self.clone() }
+    }
+
     /// The same for the increments from the given one on: what stays has the error of the
     /// samples that came with them, and not of those before.
     #[must_use]
@@ -50,6 +62,9 @@ impl Noise {
     }
 }
 
+/// Share of the error of what stays that is spread over all rounds alike.
+const EVENLY: f64 = 0.1;
+
 /// Samples by which a few are taken to be more, so that a normal interval reaches nearly as far
 /// up as Poisson's: none seen may well have been three.
 const SAMPLES_UNSEEN: f64 = 3.0;
@@ -65,6 +80,9 @@ pub struct Fit {
     pub df: f64,
     /// The same after variance beyond the known one was added.
     pub chi2_scaled: f64,
+    /// Logarithm of the determinant of the known error: models with errors of their own are
+    /// compared by `chi2` and this together.
+    pub log_error: f64,
 }
 
 /// A slope and how well it is known.
@@ -133,55 +151,75 @@ pub fn fit(increments: &[f64], regressors: &[Vec<f64>], noise: &Noise) -> Option
     if terms == 0 || terms > TERMS_MAX || rounds < terms + 1 {
         return None;
     }
-    let known = covariance(noise, rounds, 0.0);
-    let first = solve(increments, regressors, &known)?;
+    let columns: Vec<&[f64]> = regressors.iter().map(Vec::as_slice).collect();
+    let first = solve(increments, &columns, noise, 0.0)?;
     let df = (rounds - terms) as f64;
-    if first.chi2 <= df {
+    if first.chi2 <= df + SURPRISING * (2.0 * df).sqrt() {
         let terms = first.slopes(f64::INFINITY, 1.0);
-        return Some(Fit { terms, chi2: first.chi2, df, chi2_scaled: first.chi2 });
+        let (chi2, log_error) = (first.chi2, first.log_error);
+        return Some(Fit { terms, chi2, df, chi2_scaled: chi2, log_error });
     }
     // More scatter than sampling explains: find the variance that has to be added.
-    let extra = excess(increments, regressors, noise, df)?;
-    let widened = covariance(noise, rounds, extra);
-    let second = solve(increments, regressors, &widened)?;
+    let second = excess(increments, &columns, noise, (first.chi2, df))?;
     let scale = (second.chi2 / df).max(1.0);
     let terms = second.slopes(df, scale);
-    Some(Fit { terms, chi2: first.chi2, df, chi2_scaled: second.chi2 })
+    let (chi2, log_error) = (first.chi2, first.log_error);
+    Some(Fit { terms, chi2, df, chi2_scaled: second.chi2, log_error })
 }
 
-/// The extra variance per level at which the residuals are as large as they should be.
-fn excess(increments: &[f64], regressors: &[Vec<f64>], noise: &Noise, df: f64) -> Option<f64> {
+/// The solution with as much extra variance per level that the residuals are as large as they
+/// should be, `df`. Without any they come to `chi2`, which is more.
+fn excess(
+    increments: &[f64],
+    regressors: &[&[f64]],
+    noise: &Noise,
+    (chi2, df): (f64, f64),
+) -> Option<Solution> {
     let rounds = increments.len();
     let spread = increments.iter().map(|d| d * d).sum::<f64>() / rounds as f64;
-    let (mut low, mut high) = (0.0, spread.max(f64::MIN_POSITIVE));
-    let chi2 = |extra: f64| {
-        solve(increments, regressors, &covariance(noise, rounds, extra)).map(|s| s.chi2)
-    };
+    let (mut low, mut low_at) = (0.0, 1.0 / chi2);
+    let mut high = spread.max(f64::MIN_POSITIVE);
+    let mut best = solve(increments, regressors, noise, high)?;
     // Residuals cannot exceed the spread of the increments themselves, so `high` nearly always
     // suffices at once; a few doublings cover rounding.
     for _ in 0..DOUBLINGS_MAX {
-        if chi2(high)? <= df {
+        if best.chi2 <= df {
             break;
         }
-        low = high;
+        (low, low_at) = (high, 1.0 / best.chi2);
         high *= 2.0;
+        best = solve(increments, regressors, noise, high)?;
     }
-    for _ in 0..BISECTIONS {
-        let middle = low.midpoint(high);
-        if chi2(middle)? > df {
-            low = middle;
+    // The inverse of chi squared is nearly a straight line of the variance, so its secant meets
+    // the goal in a few steps.
+    let goal = 1.0 / df;
+    for _ in 0..SECANTS_MAX {
+        let high_at = 1.0 / best.chi2.max(f64::MIN_POSITIVE);
+        if (high_at - goal) <= GOAL_WITHIN * goal || high_at <= low_at {
+            break;
+        }
+        let share = ((goal - low_at) / (high_at - low_at)).clamp(0.02, 0.98);
+        let middle = low + (high - low) * share;
+        let tried = solve(increments, regressors, noise, middle)?;
+        if tried.chi2 > df {
+            (low, low_at) = (middle, 1.0 / tried.chi2);
         } else {
-            high = middle;
+            (high, best) = (middle, tried);
         }
     }
-    Some(high)
+    Some(best)
 }
 
+/// Standard deviations by which chi squared must exceed its mean for the known error to be
+/// doubted (one time in eight by chance): adding variance whenever residuals are a little large
+/// would make every interval too wide.
+const SURPRISING: f64 = 1.0;
 /// Steps that suffice to bracket the extra variance.
 const DOUBLINGS_MAX: usize = 16;
-/// Halvings of that bracket: the variance is then known to a part in four thousand of the spread,
-/// and any remainder is made good by scaling.
-const BISECTIONS: usize = 12;
+/// Secants within that bracket at most; most need four.
+const SECANTS_MAX: usize = 12;
+/// Nearness to the goal that suffices, from the side of more variance.
+const GOAL_WITHIN: f64 = 0.005;
 
 /// Share of unexplained variance that is taken as a drift which does not come back. The rest is
 /// taken as scatter of levels. All of it as scatter would trust a wandering working set too
@@ -191,31 +229,56 @@ const DRIFT_SHARE: f64 = 0.35;
 /// A memory longer than this cannot be told from no turnover at all.
 const MEMORY_MAX: f64 = 0.95;
 
-/// Covariance of the increments: what stays, plus the difference of levels whose deviations are
-/// remembered from one to the next (autoregressive of order one), plus scatter without memory,
-/// plus `extra` in both forms.
-fn covariance(noise: &Noise, rounds: usize, extra: f64) -> Vec<Vec<f64>> {
+/// Increments and regressors with errors that are independent and of one unit, the rows in the
+/// order given: the innovations of a Kalman filter over levels. A level is the sum of what stays
+/// (a random walk from an unknown start), of deviations that are remembered from one level to
+/// the next (autoregressive of order one), and of scatter without memory; `extra` is added as
+/// drift and as scatter. With them the logarithm of the determinant of their covariance. The same as whitening by the covariance of the increments, in time that
+/// is linear in rounds. `None` when there is no error at all.
+fn whiten(rows: &[&[f64]], noise: &Noise, extra: f64) -> Option<(Vec<Vec<f64>>, f64)> {
     let memory = noise.memory.clamp(0.0, MEMORY_MAX);
     let scatter = noise.floor + extra * (1.0 - DRIFT_SHARE);
-    let deviation: Vec<f64> = (0..=rounds)
-        .map(|r| (noise.levels.get(r).copied().unwrap_or(0.0) / (1.0 - memory)).sqrt())
-        .collect();
-    let level = |a: usize, b: usize| {
-        let remembered = memory.powi(a.abs_diff(b) as i32);
-        deviation[a] * deviation[b] * remembered + if a == b { scatter } else { 0.0 }
-    };
-    let step = |r: usize| noise.steps.get(r).copied().unwrap_or(0.0) + extra * DRIFT_SHARE;
-    let entry = |a: usize, b: usize| {
-        let levels = level(a + 1, b + 1) - level(a + 1, b) - level(a, b + 1) + level(a, b);
-        levels + if a == b { step(a) } else { 0.0 }
-    };
-    (0..rounds).map(|a| (0..rounds).map(|b| entry(a, b)).collect()).collect()
+    let deviation =
+        |at: usize| (noise.levels.get(at).copied().unwrap_or(0.0) / (1.0 - memory)).sqrt();
+    let rounds = rows.first()?.len();
+    let start = deviation(0);
+    let (mut stays, mut both, mut returns) = (start * start + scatter, -start, 1.0);
+    let mut means = vec![(0.0, 0.0, 0.0); rows.len()];
+    let mut white = vec![Vec::with_capacity(rounds); rows.len()];
+    let mut log_error = 0.0;
+    for round in 0..rounds {
+        stays += noise.steps.get(round).copied().unwrap_or(0.0) + extra * DRIFT_SHARE;
+        both *= memory;
+        returns = memory * memory * returns + (1.0 - memory * memory);
+        let seen = deviation(round + 1);
+        let variance = stays + 2.0 * seen * both + seen * seen * returns + scatter;
+        if !variance.is_finite() || variance <= 0.0 {
+            return None;
+        }
+        let gains = ((stays + seen * both) / variance, (both + seen * returns) / variance);
+        let scale = variance.sqrt().recip();
+        log_error += variance.ln();
+        for ((row, mean), white) in rows.iter().zip(&mut means).zip(&mut white) {
+            let (level, staying, returning) = mean;
+            *level += row[round];
+            *returning *= memory;
+            let surprise = *level - *staying - seen * *returning;
+            *staying += gains.0 * surprise;
+            *returning += gains.1 * surprise;
+            white.push(surprise * scale);
+        }
+        returns -= gains.1 * gains.1 * variance;
+        both -= gains.0 * gains.1 * variance;
+        stays -= gains.0 * gains.0 * variance;
+    }
+    Some((white, log_error))
 }
 
 struct Solution {
     slopes: Vec<f64>,
     variances: Vec<f64>,
     chi2: f64,
+    log_error: f64,
 }
 
 impl Solution {
@@ -229,10 +292,12 @@ impl Solution {
 }
 
 /// Generalised least squares: (X' S^-1 X)^-1 X' S^-1 y.
-fn solve(increments: &[f64], regressors: &[Vec<f64>], matrix: &[Vec<f64>]) -> Option<Solution> {
-    let factor = cholesky(matrix)?;
-    let whitened_y = forward(&factor, increments);
-    let whitened_x: Vec<Vec<f64>> = regressors.iter().map(|x| forward(&factor, x)).collect();
+fn solve(increments: &[f64], regressors: &[&[f64]], noise: &Noise, extra: f64) -> Option<Solution> {
+    let mut rows = Vec::with_capacity(regressors.len() + 1);
+    rows.push(increments);
+    rows.extend_from_slice(regressors);
+    let (mut whitened_x, log_error) = whiten(&rows, noise, extra)?;
+    let whitened_y = whitened_x.remove(0);
     let normal: Vec<Vec<f64>> =
         whitened_x.iter().map(|a| whitened_x.iter().map(|b| dot(a, b)).collect()).collect();
     let right: Vec<f64> = whitened_x.iter().map(|a| dot(a, &whitened_y)).collect();
@@ -251,7 +316,7 @@ fn solve(increments: &[f64], regressors: &[Vec<f64>], matrix: &[Vec<f64>]) -> Op
             *residual -= slope * value;
         }
     }
-    Some(Solution { slopes, variances, chi2: dot(&residuals, &residuals) })
+    Some(Solution { slopes, variances, chi2: dot(&residuals, &residuals), log_error })
 }
 
 /// A pivot smaller than this share of the largest entry means regressors that are the same.
