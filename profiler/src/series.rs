@@ -266,7 +266,11 @@ impl Series {
             if self.interval_bytes <= 1.0 { 0.0 } else { (-size / self.interval_bytes).exp() };
         // Variance that one sample brings to the number of objects (DIAGNOSIS: q / (1 - q)^2).
         let of_objects = missed / (1.0 - missed).powi(2);
-        let of_bytes = of_objects * size * size;
+        // Where objects are not counted but samples are, each stands for as many bytes as it says.
+        let of_bytes = match weight(cells).filter(|_| !counted) {
+            Some(each) => each * each,
+            None => of_objects * size * size,
+        };
         let samples = |cell: &Cell| {
             let objects = cell.live_objects.unwrap_or(cell.live_bytes / size);
             cell.live_samples.unwrap_or(objects * (1.0 - missed)).max(0.0)
@@ -312,6 +316,14 @@ impl Series {
         let least = cells.iter().map(samples).fold(f64::INFINITY, f64::min);
         (turned, least * rounds as f64)
     }
+}
+
+/// Bytes that a live sample of a stack stands for; `None` where samples are not told.
+fn weight(cells: &[Cell]) -> Option<f64> {
+    let of = |cell: &Cell| cell.live_samples.map(|samples| (cell.live_bytes, samples));
+    let told: Vec<(f64, f64)> = cells.iter().filter_map(of).collect();
+    let (bytes, samples) = told.iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+    (samples > 0.0 && bytes > 0.0).then(|| bytes / samples)
 }
 
 /// Inner levels got their share from both sides: each is an estimate of the same variance.
