@@ -112,9 +112,7 @@ fn wilson(hits: u32, runs: u32) -> f64 {
 }
 
 fn detection(runs: u32) {
-    println!(
-        "| lg | leak | called | operations until then | seen (3R) | known to 10 % (100R) | interval holds it |"
-    );
+    println!("| lg | leak | called | operations until | 3R | 100R | interval holds it |");
     println!("|---|---|---|---|---|---|---|");
     for lg in [12_u32, 16, 19] {
         for size in [16.0, 64.0, 256.0, 1024.0] {

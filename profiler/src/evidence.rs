@@ -46,6 +46,7 @@ impl Court<'_> {
                 .map(|(group, margin)| (group.name.clone(), margin.clamp(0.0, MARGIN_MAX)))
                 .collect(),
             census: candidate.tally.map(|tally| self.census(tally, growth.with)),
+            rest: self.at_rest(&columns.bytes, growth),
             bound: self.bound(candidate),
             ..self.circumstances(growth.with)
         }
@@ -53,11 +54,12 @@ impl Court<'_> {
 
     /// What is the same for all sites that grow with an operation.
     pub(crate) fn circumstances(&self, with: usize) -> Evidence {
+        let rounds = self.kinds.len();
         Evidence {
             limit: self.limits[with].interest,
             alpha: self.alpha,
-            look: look(self.kinds.len()) as u32 + 1,
-            rounds: self.kinds.len() as u32,
+            look: look(rounds) as u32 + 1,
+            rounds: rounds as u32,
             left_at_rest: self.left_at_rest(),
             ..Evidence::default()
         }
@@ -88,7 +90,7 @@ impl Court<'_> {
     fn left_at_rest(&self) -> Option<f64> {
         let base = self.series.observations().nth(self.series.baseline())?.folded.live_bytes;
         let (mut idle, mut busy) = (0.0, 0.0);
-        for point in self.series.measured() {
+        for point in self.series.worked() {
             let peak = point.observation.busy_bytes? as f64;
             idle += point.observation.folded.live_bytes - base;
             busy += peak - base;

@@ -154,7 +154,9 @@ fn proportional(a: &[f64], b: &[f64]) -> bool {
 /// measured rounds or without operations.
 #[must_use]
 pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Option<Growth> {
-    let increments = column.increments();
+    let mut increments = column.increments();
+    // A rest at the end is no round of work: it is weighed on its own.
+    increments.truncate(kinds.len());
     let errors: Vec<Noise> =
         operations.iter().map(|group| column.noise.along(&group.counts)).collect();
     let fits: Vec<_> = operations

@@ -49,10 +49,17 @@ pub(crate) struct Candidate<'a> {
 
 /// What the contents of a container grew by, where that is the finding.
 pub(crate) struct Contents {
-    pub(crate) with: usize,
+    /// The operations it goes with; `None` for the clock.
+    pub(crate) with: Option<usize>,
     /// Bytes per operation, and the ends of its interval.
     pub(crate) value: f64,
     pub(crate) interval: (f64, f64),
+}
+
+impl Contents {
+    pub(crate) fn by_clock(slope: &Slope) -> Self {
+        Self { with: None, value: slope.value, interval: slope.interval(CONFIDENCE) }
+    }
 }
 
 /// Everything that is the same for all sites.
@@ -213,7 +220,7 @@ impl Court<'_> {
         let total = self.operations[with].total().max(1.0);
         // A container that doubles is between half and wholly full.
         let interval = ((last / 2.0 - first).max(0.0) / total, (last - first / 2.0) / total);
-        Some(Contents { with, value: grown / total, interval })
+        Some(Contents { with: Some(with), value: grown / total, interval })
     }
 
     /// What the user knows: that a site is bounded, or that nobody counts the work.

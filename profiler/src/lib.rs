@@ -40,6 +40,7 @@ pub mod rules;
 
 mod evidence;
 mod ladder;
+mod rest;
 pub mod verdict;
 
 pub mod v8;

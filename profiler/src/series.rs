@@ -42,6 +42,8 @@ pub struct Observation {
     pub busy_bytes: Option<u64>,
     /// Time to settle, milliseconds.
     pub settled_ms: u64,
+    /// When the snapshot was taken, seconds since any moment that is the same for all of them.
+    pub at_s: Option<f64>,
     /// The deadline passed before the target had settled.
     pub unsettled: bool,
     /// File name of the snapshot.
@@ -180,6 +182,14 @@ impl Series {
         self.points.get(self.baseline() + 1..).unwrap_or_default()
     }
 
+    /// The measured observations up to a rest, which comes last.
+    #[must_use]
+    pub fn worked(&self) -> &[Point] {
+        let all = self.measured();
+        let resting = |point: &Point| point.observation.kind == RoundKind::Rest;
+        &all[..all.iter().position(resting).unwrap_or(all.len())]
+    }
+
     /// Operations of all names done since the series began, at each observation from the
     /// baseline on.
     #[must_use]
@@ -191,6 +201,26 @@ impl Series {
         });
         let all: Vec<f64> = all.collect();
         all.get(self.baseline()..).unwrap_or_default().to_vec()
+    }
+
+    /// Seconds from each observation to the next, from the baseline on; `None` where nobody
+    /// looked at a clock.
+    #[must_use]
+    pub fn seconds(&self) -> Option<Vec<f64>> {
+        let points = self.points.get(self.baseline()..)?;
+        let at: Option<Vec<f64>> = points.iter().map(|point| point.observation.at_s).collect();
+        Some(at?.windows(2).map(|pair| (pair[1] - pair[0]).max(0.0)).collect())
+    }
+
+    /// Mean length of the measured rounds with operations, seconds.
+    #[must_use]
+    pub fn round_seconds(&self) -> Option<f64> {
+        let kinds = self.measured().iter().map(|point| point.observation.kind);
+        let lengths = self.seconds()?.into_iter().zip(kinds);
+        let lengths =
+            lengths.filter(|(_, kind)| *kind != RoundKind::Rest).map(|(length, _)| length);
+        let (count, sum) = lengths.fold((0.0, 0.0), |(n, sum), length| (n + 1.0, sum + length));
+        (count > 0.0).then(|| sum / count)
     }
 
     /// Live bytes of a site at each observation, warm-up included, containers included.

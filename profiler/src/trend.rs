@@ -233,8 +233,9 @@ const MEMORY_MAX: f64 = 0.95;
 /// order given: the innovations of a Kalman filter over levels. A level is the sum of what stays
 /// (a random walk from an unknown start), of deviations that are remembered from one level to
 /// the next (autoregressive of order one), and of scatter without memory; `extra` is added as
-/// drift and as scatter. With them the logarithm of the determinant of their covariance. The same as whitening by the covariance of the increments, in time that
-/// is linear in rounds. `None` when there is no error at all.
+/// drift and as scatter. The same as whitening by the covariance of the increments, in time that
+/// is linear in rounds; with them the logarithm of the determinant of that covariance. `None`
+/// when there is no error at all.
 fn whiten(rows: &[&[f64]], noise: &Noise, extra: f64) -> Option<(Vec<Vec<f64>>, f64)> {
     let memory = noise.memory.clamp(0.0, MEMORY_MAX);
     let scatter = noise.floor + extra * (1.0 - DRIFT_SHARE);

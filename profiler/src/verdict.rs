@@ -9,6 +9,7 @@ use crate::frame::same_file;
 use crate::growth::{self, Growth, Operations};
 use crate::ladder::{CONFIDENCE, Candidate, Court};
 use crate::power::{errors_needed, samples_needed};
+use crate::rest::SECOND;
 use crate::rules::{ALPHA_SPENT, look};
 pub use crate::rules::{LOOKS, Rules};
 use crate::series::Series;
@@ -21,7 +22,7 @@ use ebbtide_record::{Estimate, Evidence, Kind, MemoryVerdict, Verdict};
 /// Judges a series.
 #[must_use]
 pub fn judge(series: &Series, rules: &Rules) -> MemoryVerdict {
-    let measured = series.measured();
+    let measured = series.worked();
     let operations = growth::group(measured);
     let mut verdict = MemoryVerdict {
         rounds: series.observations().map(round_point).collect(),
@@ -137,14 +138,16 @@ impl Court<'_> {
         let mut reasons = Vec::new();
         let (mut word, mut undecided) = self.word(candidate, &mut reasons);
         let contents = self.weigh_containers(candidate, &mut word, &mut undecided, &mut reasons);
+        let contents = contents.or_else(|| self.weigh_rest(candidate, &mut word, &mut reasons));
         self.weigh_knowledge(candidate, &mut word, &mut undecided, &mut reasons);
         self.add_reasons(candidate, word, &mut reasons);
         let (with, (value, (low, high))) = match contents {
             Some(contents) => (contents.with, (contents.value, contents.interval)),
-            None => (growth.with, self.told(candidate, word)),
+            None => (Some(growth.with), self.told(candidate, word)),
         };
-        let operation = self.operations[with].name.clone();
-        let objects = candidate.objects.as_ref().map(|objects| {
+        let operation =
+            with.map_or_else(|| SECOND.to_owned(), |with| self.operations[with].name.clone());
+        let objects = candidate.objects.as_ref().zip(with).map(|(objects, with)| {
             let slope = objects.by_operation[with];
             estimate(&slope, slope.interval(CONFIDENCE), &operation)
         });
@@ -256,7 +259,8 @@ impl Court<'_> {
     ) {
         let total = |site: &SiteVerdict| {
             let group = self.operations.iter().find(|g| g.name == site.growth_per_op.operation);
-            site.growth_per_op.value * group.map_or(0.0, Operations::total)
+            let clock = || self.series.seconds().unwrap_or_default().iter().sum();
+            site.growth_per_op.value * group.map_or_else(clock, Operations::total)
         };
         // What a runtime keeps for the user's sake comes after what the user's own code keeps.
         let foreign =

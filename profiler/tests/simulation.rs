@@ -101,6 +101,23 @@ fn leaks_are_called_leaking_and_their_size_is_known() {
     }
 }
 
+#[test]
+fn a_rest_tells_the_clock_from_the_work() {
+    let bed = Bed { rest: 1.0, ..BED };
+    let kept = Model { kept: 1.0, ..STILL };
+    for (name, model, word, operation) in [
+        ("by work", kept, Verdict::Leaking, "GET /"),
+        ("by the clock", Model { clock: 20_000.0, ..STILL }, Verdict::Leaking, "second"),
+        ("given back", Model { expires: 0.3, ..kept }, Verdict::Inconclusive, "GET /"),
+        ("all given back", Model { expires: 1.0, ..kept }, Verdict::Inconclusive, "GET /"),
+    ] {
+        let outcome = simulate(name, &among(model), &bed, RUNS);
+        assert!(outcome.share(word) >= 0.95, "{name}");
+        let right = outcome.operations.get(operation).copied().unwrap_or(0);
+        assert!(f64::from(right) >= 0.95 * f64::from(RUNS), "{name}: {:?}", outcome.operations);
+    }
+}
+
 /// One buffer that doubles: filled by each operation, or only up to a number of rounds.
 fn doubling(filled_until: u32) -> Verdict {
     let mut series = Series::default();

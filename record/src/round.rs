@@ -15,6 +15,8 @@ pub enum RoundKind {
     New,
     /// With the input of an earlier round, byte for byte.
     Replay,
+    /// With no operations at all: time passes.
+    Rest,
 }
 
 impl RoundKind {
@@ -25,6 +27,7 @@ impl RoundKind {
             Self::Warmup => "warmup",
             Self::New => "new",
             Self::Replay => "replay",
+            Self::Rest => "rest",
         }
     }
 }

@@ -149,10 +149,12 @@ pub fn judge_run(path: &Path, terms: &Terms) -> Result<Judged, ArchiveError> {
     let mut series = Series::default();
     let mut before = BTreeMap::new();
     let mut missed = Vec::new();
-    for taken in state.snapshots.iter().map(|at| &at.value).filter(|taken| taken.round.is_some()) {
+    for at in state.snapshots.iter().filter(|at| at.value.round.is_some()) {
+        let taken = &at.value;
         let operations = difference(&before, &taken.operations);
         match observation(folder, taken, operations, &reader) {
-            Ok(observation) => {
+            Ok(mut observation) => {
+                observation.at_s = Some(at.t_ms as f64 / 1e3);
                 before.clone_from(&taken.operations);
                 series.push(observation);
             }
@@ -203,6 +205,7 @@ fn observation(
         settled_ms: taken.settled_ms,
         unsettled: taken.unsettled,
         snapshot: taken.file.clone(),
+        at_s: None,
     })
 }
 

@@ -7,6 +7,7 @@
 
 mod around;
 mod heaps;
+mod rest;
 
 use crate::attach::{attach, site_rules, surroundings};
 use crate::capture::{Capture, Captured, live_sites};
@@ -217,10 +218,12 @@ impl Session<'_> {
                 || measured == watch.max_rounds
                 || (measured > watch.rounds && LOOKS.contains(&measured));
             let mut verdict = verdict::judge(&series, &rules);
-            let decided = due && !verdict.undecided;
+            let ends = due && (!verdict.undecided || measured == watch.max_rounds);
             verdict.undecided |= !due;
+            let found = verdict.verdict;
             self.journal.note(Body::Verdict(Box::new(verdict))).await?;
-            if decided {
+            if ends {
+                self.rest_and_judge((index + 1, found), series, (watch, &rules)).await?;
                 break;
             }
         }
@@ -451,6 +454,7 @@ impl Session<'_> {
         observation.snapshot = file;
         observation.census = census;
         observation.folded = folded;
+        observation.at_s = Some(self.began.elapsed().as_secs_f64());
         Ok(())
     }
 

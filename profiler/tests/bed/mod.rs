@@ -69,6 +69,10 @@ pub(crate) struct Model {
     /// Standard deviation of the base from one idle moment to the next, objects, and how much
     /// of it is remembered.
     pub(crate) wander: (f64, f64),
+    /// Objects kept in each round whatever is done in it, and in a rest as long.
+    pub(crate) clock: f64,
+    /// Share of what was kept that a rest gives back.
+    pub(crate) expires: f64,
     /// Objects at most of those that are kept by key.
     pub(crate) bound: f64,
     /// Objects that are kept for a while: until the round where filling stops, or thrown away
@@ -98,6 +102,8 @@ pub(crate) const STILL: Model = Model {
     churn: 0.0,
     kept: 0.0,
     keyed: 0.0,
+    clock: 0.0,
+    expires: 0.0,
     bound: f64::INFINITY,
     warmup: (0.0, 1.0),
     wander: (0.0, 0.0),
@@ -113,10 +119,18 @@ pub(crate) struct Bed {
     pub(crate) two: bool,
     /// Rounds at most.
     pub(crate) rounds: u32,
+    /// A rest at the end of what grew, as long as so many rounds.
+    pub(crate) rest: f64,
 }
 
-pub(crate) const BED: Bed =
-    Bed { interval: 65_536.0, operations: 20_000.0, replay: true, two: false, rounds: 32 };
+pub(crate) const BED: Bed = Bed {
+    interval: 65_536.0,
+    operations: 20_000.0,
+    replay: true,
+    two: false,
+    rounds: 32,
+    rest: 0.0,
+};
 pub(crate) const TWO: Bed = Bed { two: true, ..BED };
 
 impl Bed {
@@ -163,30 +177,53 @@ pub(crate) fn run(models: &[Model], bed: &Bed, dice: &mut Dice) -> (MemoryVerdic
             Some(m) if bed.replay && m % 4 >= 2 => RoundKind::Replay,
             Some(_) => RoundKind::New,
         };
-        let sites = models
-            .iter()
-            .zip(&mut states)
-            .enumerate()
-            .map(|(index, (model, state))| step((index, model), state, bed, (round, kind), dice))
-            .collect();
-        let mut folded = Folded { interval_bytes: bed.interval, sites, ..Folded::default() };
-        folded.live_bytes = folded.sites.iter().map(|site| site.total().live_bytes).sum();
-        series.push(Observation {
-            round,
-            kind,
-            operations: bed.done(round),
-            folded,
-            ..Observation::default()
-        });
+        series.push(observe(models, &mut states, bed, (round, kind), dice));
         if measured.is_some_and(|m| LOOKS.contains(&(m + 1))) {
             last = judge(&series, &Rules { known_load: true, ..Rules::default() });
             if !last.undecided {
+                let grew = matches!(last.verdict, Verdict::Leaking | Verdict::Growing);
+                if bed.rest > 0.0 && grew {
+                    let rest = (round + 1, RoundKind::Rest);
+                    series.push(observe(models, &mut states, bed, rest, dice));
+                    last = judge(&series, &Rules { known_load: true, ..Rules::default() });
+                }
                 return (last, round - 1);
             }
         }
     }
     (last, bed.rounds)
 }
+
+/// What is seen at the end of a round, or of a rest.
+fn observe(
+    models: &[Model],
+    states: &mut [SiteState],
+    bed: &Bed,
+    (round, kind): (u32, RoundKind),
+    dice: &mut Dice,
+) -> Observation {
+    let resting = kind == RoundKind::Rest;
+    let sites = models
+        .iter()
+        .zip(states)
+        .enumerate()
+        .map(|(index, (model, state))| step((index, model), state, bed, (round, kind), dice))
+        .collect();
+    let mut folded = Folded { interval_bytes: bed.interval, sites, ..Folded::default() };
+    folded.live_bytes = folded.sites.iter().map(|site| site.total().live_bytes).sum();
+    let at = f64::from(round) + if resting { bed.rest - 1.0 } else { 0.0 };
+    Observation {
+        round,
+        kind,
+        operations: if resting { BTreeMap::new() } else { bed.done(round) },
+        at_s: Some(at * SECONDS),
+        folded,
+        ..Observation::default()
+    }
+}
+
+/// Length of a round.
+const SECONDS: f64 = 3.0;
 
 fn step(
     (index, model): (usize, &Model),
@@ -203,7 +240,13 @@ fn step(
     let keyed = if kind == RoundKind::Replay { 0.0 } else { model.keyed * causing };
     let keyed = keyed.min(model.bound - state.keys);
     state.keys += keyed;
-    let grown = model.kept * causing + keyed + warming;
+    let resting = kind == RoundKind::Rest;
+    let by_clock = model.clock * if resting { bed.rest } else { 1.0 };
+    let by_work = if resting { 0.0 } else { model.kept * causing + keyed + warming };
+    let grown = by_work + by_clock;
+    if resting {
+        state.kept -= dice.binomial(state.kept, model.expires);
+    }
     let kept = dice.poisson(grown * share);
     let fresh = if round == 0 { 1.0 } else { model.churn };
     state.turning -= dice.binomial(state.turning, fresh);

@@ -53,6 +53,7 @@ pub(crate) fn words(state: &State) -> String {
         RoundKind::Warmup => {
             format!("warm-up {} of {warmup}: {}", phase.round + 1, phase.phase.key())
         }
+        RoundKind::Rest => format!("at rest, to see what time does: {}", phase.phase.key()),
         kind => format!(
             "round {} of {} ({} input): {}",
             (phase.round + 1).saturating_sub(warmup),
