@@ -265,8 +265,10 @@ impl Court<'_> {
         let growth = &candidate.growth;
         if let Some(tally) = candidate.tally {
             let per_operation = tally.growth.by_operation[growth.with].value;
+            let agreed = self.census(tally, growth.with).whole;
+            let whole = agreed.map_or("", |_| " (a whole number, as what is forgotten is)");
             reasons.push(format!(
-                "the census counts {per_operation:.2} more live {} per {}, made at {}:{}",
+                "the census counts {per_operation:.2} more live {} per {}{whole}, made at {}:{}",
                 tally.kind.words(),
                 self.operations[growth.with].name,
                 tally.file,

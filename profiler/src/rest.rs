@@ -1,9 +1,9 @@
-//! A rest: what a site did while time passed and no operation was done. In: a candidate and the
-//! court it stands before. Out: what that says of its growth: that it goes with the clock, that
-//! time gives it back, or neither. Driving a rest is left to the caller. Pure.
+//! A rest: what a site did while time passed and no operation was done. In: a column with its
+//! growth and the court it stands before. Out: what that says of its growth: that it goes with
+//! the clock, that time gives it back, or neither. Driving a rest is left to the caller. Pure.
 
 use crate::growth::Growth;
-use crate::ladder::{Candidate, Contents, Court};
+use crate::ladder::{Contents, Court};
 use crate::series::Column;
 use crate::trend;
 use ebbtide_record::Verdict;
@@ -42,21 +42,21 @@ impl Court<'_> {
     /// goes with.
     pub(crate) fn weigh_rest(
         &self,
-        candidate: &Candidate<'_>,
+        (column, growth): (&Column, &Growth),
+        unit: &str,
         word: &mut Verdict,
         reasons: &mut Vec<String>,
     ) -> Option<Contents> {
         if !matches!(word, Verdict::Leaking | Verdict::Growing) {
             return None;
         }
-        let column = &candidate.columns.bytes;
-        let rest = self.at_rest(column, &candidate.growth)?;
+        let rest = self.at_rest(column, growth)?;
         let (grown, surely) = (rest.grown_bytes, SURELY * rest.error_bytes);
         let total = column.levels.last()? - column.levels.first()?;
         let length = rest.seconds;
         if grown > surely && grown >= BY_CLOCK * rest.at_work_bytes {
             reasons.push(format!(
-                "it grows with the clock and not with the work: {grown:.0} bytes in {length:.0} s \
+                "it grows with the clock and not with the work: {grown:.0} {unit} in {length:.0} s \
                  in which nothing was done, {:.0} in as much time under load",
                 rest.at_work_bytes
             ));
@@ -67,7 +67,7 @@ impl Court<'_> {
         if -grown > surely && -grown >= GIVEN_BACK * (total - grown) {
             *word = Verdict::Inconclusive;
             reasons.push(format!(
-                "time gives it back: {:.0} of the {:.0} bytes it had grown by went in \
+                "time gives it back: {:.0} of the {:.0} {unit} it had grown by went in \
                  {length:.0} s in which nothing was done; let the run last several times as long \
                  as it is kept",
                 -grown,

@@ -23,7 +23,7 @@ pub struct Tally {
     /// Live objects at the last observation.
     pub live: u64,
     /// Live objects at each measured observation, the baseline first.
-    pub levels: Vec<f64>,
+    pub column: Column,
     /// How it grows.
     pub growth: Growth,
 }
@@ -58,7 +58,8 @@ pub fn growing(series: &Series, operations: &[Operations], kinds: &[RoundKind]) 
                 floor: 1.0,
                 ..Noise::default()
             };
-            let column = Column { levels: levels.clone(), noise };
+            let live = levels.last().copied().unwrap_or(0.0) as u64;
+            let column = Column { levels, noise };
             let growth = growth::of(&column, operations, kinds)?;
             let grows = growth.slope.value >= SHARE_MIN && growth.slope.p_value() <= ALPHA;
             grows.then(|| Tally {
@@ -66,8 +67,8 @@ pub fn growing(series: &Series, operations: &[Operations], kinds: &[RoundKind]) 
                 function: function.to_owned(),
                 file: file.to_owned(),
                 line,
-                live: levels.last().copied().unwrap_or(0.0) as u64,
-                levels,
+                live,
+                column,
                 growth,
             })
         })

@@ -138,7 +138,9 @@ impl Court<'_> {
         let mut reasons = Vec::new();
         let (mut word, mut undecided) = self.word(candidate, &mut reasons);
         let contents = self.weigh_containers(candidate, &mut word, &mut undecided, &mut reasons);
-        let contents = contents.or_else(|| self.weigh_rest(candidate, &mut word, &mut reasons));
+        let bytes = (&candidate.columns.bytes, growth);
+        let contents =
+            contents.or_else(|| self.weigh_rest(bytes, "bytes", &mut word, &mut reasons));
         self.weigh_knowledge(candidate, &mut word, &mut undecided, &mut reasons);
         self.add_reasons(candidate, word, &mut reasons);
         let (with, (value, (low, high))) = match contents {
@@ -226,9 +228,19 @@ impl Court<'_> {
             self.operations[tally.growth.with].name
         )];
         let over = |late: &Slope| late.interval(CONFIDENCE).1 <= SHARE_MIN;
-        let (verdict, undecided) = self.word_for_growth(&tally.growth, &over, &mut reasons);
+        let (mut verdict, undecided) = self.word_for_growth(&tally.growth, &over, &mut reasons);
+        let objects = (&tally.column, &tally.growth);
+        let clock = self.weigh_rest(objects, tally.kind.words(), &mut verdict, &mut reasons);
         let operation = &self.operations[tally.growth.with].name;
         let slope = &tally.growth.slope;
+        let by_work = estimate(slope, slope.interval(CONFIDENCE), operation);
+        let per = clock.map_or(by_work, |clock| Estimate {
+            value: clock.value,
+            low: clock.interval.0,
+            high: clock.interval.1,
+            confidence: CONFIDENCE,
+            operation: SECOND.to_owned(),
+        });
         let site = SiteVerdict {
             id: format!("census:{}:{}", tally.file, tally.line),
             function: tally.function.clone(),
@@ -237,8 +249,8 @@ impl Court<'_> {
             kind: tally.kind,
             kind_from: "census".to_owned(),
             verdict,
-            growth_per_op: Estimate { operation: operation.clone(), ..Estimate::default() },
-            objects_per_op: Some(estimate(slope, slope.interval(CONFIDENCE), operation)),
+            growth_per_op: Estimate { operation: per.operation.clone(), ..Estimate::default() },
+            objects_per_op: Some(per),
             live_objects: Some(tally.live),
             p_value: slope.p_value(),
             reasons,
