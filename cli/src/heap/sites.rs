@@ -137,7 +137,7 @@ impl Sites<'_> {
         let compared = self.question.before.is_some();
         let (name, tool) = (self.question.name(), concat!("ebb ", env!("CARGO_PKG_VERSION")));
         let title =
-            Title { name: &name, compared, cumulative: self.question.rows.cumulative, tool: &tool };
+            Title { name: &name, compared, cumulative: self.question.rows.cumulative, tool };
         let stacks = &self.stacks;
         Ok(match form {
             HeapForm::Text => table::sites_text(self).into_bytes(),

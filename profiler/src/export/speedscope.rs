@@ -8,6 +8,9 @@ use super::{Title, whole};
 use crate::stacks::Stacks;
 use serde_json::{Value, json};
 
+/// The name of a profile, and its bytes of those before and after.
+type Column = (&'static str, fn((f64, f64)) -> f64);
+
 /// The document.
 #[must_use]
 pub fn write(stacks: &Stacks, title: &Title<'_>) -> String {
@@ -25,7 +28,7 @@ pub fn write(stacks: &Stacks, title: &Title<'_>) -> String {
             frame
         })
         .collect();
-    let columns: &[(&str, fn((f64, f64)) -> f64)] = if title.compared {
+    let columns: &[Column] = if title.compared {
         &[
             ("growth", |(before, after)| after - before),
             ("shrinkage", |(before, after)| before - after),
