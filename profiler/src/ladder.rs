@@ -85,8 +85,10 @@ impl Court<'_> {
             let over = |late: &Slope| self.is_over(growth.with, late);
             return self.word_for_growth(growth, &over, reasons);
         }
-        let (_, (_, high)) = self.interval(candidate);
+        let (_, (low, high)) = self.interval(candidate);
+        // Between the two limits growth may be nearly sure, and is then nothing to call steady.
         let ruled_out = high <= limit
+            && low <= interest
             && growth.by_operation.iter().zip(&self.limits).enumerate().all(
                 |(index, (slope, limit))| {
                     index == growth.with || slope.interval(CONFIDENCE).1 <= limit.proof
@@ -102,12 +104,16 @@ impl Court<'_> {
             reasons.push(no_longer(&early));
             return (Verdict::Warming, false);
         }
-        reasons.push(format!(
-            "growth is not sure, and up to {high:.0} bytes per {} cannot be ruled out (limit \
-             {limit:.0}): more rounds, more operations per round or a smaller sample interval \
-             would tell",
-            self.operations[growth.with].name
-        ));
+        let operation = &self.operations[growth.with].name;
+        let more = "more rounds, more operations per round or a smaller sample interval would tell";
+        reasons.push(if high <= limit && low > interest {
+            format!("growth of {low:.0} bytes per {operation} or more is likely, not sure: {more}")
+        } else {
+            format!(
+                "growth is not sure, and up to {high:.0} bytes per {operation} cannot be ruled out \
+                 (limit {limit:.0}): {more}"
+            )
+        });
         (Verdict::Inconclusive, true)
     }
 
@@ -171,7 +177,8 @@ impl Court<'_> {
         } else {
             "whether it grows on replayed input too is not sure".to_owned()
         });
-        (Verdict::Growing, !bounded)
+        // Only more new keys can show a bound, and the last look has seen the most of them.
+        (Verdict::Growing, true)
     }
 
     /// Containers that are replaced by larger ones again and again are a finding even when

@@ -19,7 +19,7 @@ pub(crate) enum HeapForm {
     Folded,
     /// Folded stacks: growth alone.
     Growth,
-    /// For https://www.speedscope.app.
+    /// For <https://www.speedscope.app>.
     Speedscope,
     /// A flame graph for a browser.
     Svg,
