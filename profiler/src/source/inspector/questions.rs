@@ -56,7 +56,7 @@ const add = (owner, event, listener) => { \
   const group = groups.get(key); \
   if (group) group.count++; \
   else if (groups.size < 4096) \
-    groups.set(key, { name: owner + '#' + String(event), count: 1, fn }); }; \
+    groups.set(key, { name: fn.name || owner + '#' + String(event), count: 1, fn }); }; \
 for (const emitter of this) { \
   let events; try { events = emitter._events; } catch {} \
   if (!events || typeof events !== 'object') continue; \
@@ -142,7 +142,7 @@ fn is_request(name: &str) -> bool {
 /// A group of listeners or timers that call one function.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub(super) struct Group {
-    /// `Hub#update`, or `setInterval`.
+    /// The function that is called, or what it waits for: `Hub#update`, `setInterval`.
     pub(super) name: String,
     /// How many.
     pub(super) count: u64,
