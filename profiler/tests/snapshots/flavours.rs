@@ -100,6 +100,19 @@ fn a_profile_without_live_bytes_says_what_it_is() {
     }
 }
 
+/// As V8 writes it; what it means is held by the tests of Node.
+const SAMPLED: &str = r#"{"head":{"callFrame":{"functionName":"(root)","scriptId":"0","url":"",
+"lineNumber":-1,"columnNumber":-1},"selfSize":0,"id":1,"children":[{"callFrame":{"functionName":
+"keep","scriptId":"7","url":"file:///srv/app.js","lineNumber":6,"columnNumber":4},"selfSize":131072,
+"id":2,"children":[]}]},"samples":[{"size":65536,"nodeId":2,"ordinal":1},{"size":65536,"nodeId":2,
+"ordinal":9}]}"#;
+
+#[test]
+fn sampled_profiles_of_v8_survive() {
+    assert_eq!(parse::read(SAMPLED.as_bytes()).unwrap().live_bytes(), 131_072.0);
+    hostile::survives("heapprofile", SAMPLED.as_bytes());
+}
+
 #[test]
 fn profiles_of_all_writers_survive() {
     let mut proto = Proto::heap(512);
