@@ -5,7 +5,7 @@
 
 use crate::hash;
 use crate::profile::{Profile, StackSample};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The samples seen so far.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +32,16 @@ impl Ages {
             }
         }
         let names: Vec<u64> = profile.locations.iter().map(name).collect();
-        for (stack, came) in profile.stacks.iter_mut().zip(came) {
-            let seen = self.seen.entry(key(stack, &names)).or_default();
-            *seen += came;
-            stack.cell.alloc_samples = Some(*seen);
+        let keys: Vec<u64> = profile.stacks.iter().map(|stack| key(stack, &names)).collect();
+        for (key, came) in keys.iter().zip(came) {
+            *self.seen.entry(*key).or_default() += came;
+        }
+        // Functions of one name on one line make equal stacks, whose cells are added later on:
+        // the first of them has what all of them have seen.
+        let mut told = HashSet::with_capacity(keys.len());
+        for (stack, key) in profile.stacks.iter_mut().zip(keys) {
+            let seen = if told.insert(key) { self.seen.get(&key).copied() } else { None };
+            stack.cell.alloc_samples = Some(seen.unwrap_or(0.0));
         }
         self.newest = newest;
     }
@@ -83,5 +89,21 @@ mod tests {
         assert_eq!(seen(&[9, 20]), Some(5.0), "one came, three went");
         assert_eq!(seen(&[2]), Some(1.0), "another session");
         assert_eq!(seen(&[]), None);
+    }
+
+    #[test]
+    fn functions_of_one_name_and_line_are_counted_once() {
+        // As in a file that was made small: all of it is one line.
+        let mut profile = profile(&[1, 4]);
+        let twin = profile.locations[0].clone();
+        profile.locations.push(twin);
+        profile.stacks.push(StackSample { frames: vec![1], ..StackSample::default() });
+        profile.ordinals.extend([(1, 5), (1, 6), (1, 7)]);
+        let mut ages = Ages::default();
+        for sum in [5.0, 5.0] {
+            ages.note(&mut profile);
+            let seen = profile.stacks.iter().map(|stack| stack.cell.alloc_samples);
+            assert_eq!(seen.collect::<Vec<_>>(), [Some(sum), Some(0.0)]);
+        }
     }
 }

@@ -7,6 +7,12 @@ use std::sync::Arc;
 /// Longest function name kept, in characters: names of nested generics run to thousands.
 pub const NAME_MAX: usize = 200;
 
+/// Longest path kept, in bytes: the kernel's own limit.
+pub const FILE_MAX: usize = 4_096;
+
+/// Bytes of a function's name that are looked at: what is left of more is cut off anyway.
+const RAW_NAME_MAX: usize = 16_384;
+
 /// Folders below which a Rust package keeps its code.
 const RUST_FOLDERS: [&str; 5] = ["src", "tests", "examples", "benches", "build.rs"];
 
@@ -25,10 +31,10 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A frame with its function's name made short.
+    /// A frame with its function's name made short, and its file's cut at [`FILE_MAX`].
     #[must_use]
     pub fn named(function: &str, file: &str, line: u32) -> Self {
-        Self { function: short_function(function), file: file.to_owned(), line }
+        Self { function: short_function(function), file: cut(file, FILE_MAX).to_owned(), line }
     }
 
     /// A frame of which nothing is known but the address.
@@ -57,7 +63,7 @@ pub struct Symbols {
 /// end cut off, and what is nested deeper than a person reads left out.
 #[must_use]
 pub fn short_function(raw: &str) -> String {
-    let raw = without_hash(raw.trim());
+    let raw = without_hash(cut(raw, RAW_NAME_MAX).trim());
     let unwrapped = unwrap_inherent(raw);
     let mut short = String::with_capacity(unwrapped.len());
     let mut depth = 0usize;
@@ -93,6 +99,16 @@ pub fn short_function(raw: &str) -> String {
         Some((at, _)) => format!("{}…", &short[..at]),
         None => short,
     }
+}
+
+/// The first bytes of a text, so many at most, without half a character at their end.
+#[must_use]
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
+    let mut end = limit.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Cuts the word at the end, so that of `a::b` the `b` to come is left. After `>` (a path that

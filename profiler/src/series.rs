@@ -138,7 +138,9 @@ impl Series {
             track.stack = site.stack;
             for cell in site.cells {
                 let cells = &mut track.stacks.entry(cell.stack).or_default().cells;
-                cells.resize(index, None);
+                if cells.len() < index {
+                    cells.resize(index, None);
+                }
                 match cells.get_mut(index) {
                     Some(Some(known)) => known.add(&cell.cell),
                     _ => cells.push(Some(cell.cell)),
@@ -417,4 +419,25 @@ fn is_container(cells: &[Cell]) -> bool {
         .collect();
     let (Some(first), Some(last)) = (seen.first(), seen.last()) else { return false };
     most <= SHARDS_MAX && last.1 >= first.1 * SHARD_GROWTH && last.0 <= first.0 * SHARD_GROWTH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{FoldedCell, FoldedSite};
+
+    #[test]
+    fn cells_of_one_stack_add_up() {
+        let cell = |live_bytes| Cell { live_bytes, ..Cell::default() };
+        let cells = [8.0, 24.0, 1.0].map(|bytes| FoldedCell { stack: 7, cell: cell(bytes) });
+        let site = FoldedSite { id: "0".to_owned(), cells: cells.into(), ..FoldedSite::default() };
+        let mut series = Series::default();
+        for _ in 0..2 {
+            let folded = Folded { sites: vec![site.clone()], ..Folded::default() };
+            assert!(series.push(Observation { folded, ..Observation::default() }));
+        }
+        let cells = &series.sites["0"].stacks[&7].cells;
+        let bytes = cells.iter().map(|cell| cell.map(|cell| cell.live_bytes));
+        assert_eq!(bytes.collect::<Vec<_>>(), [Some(33.0), Some(33.0)]);
+    }
 }

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 /// How long each target runs unless told otherwise, seconds.
 const SECONDS: u64 = 60;
 
-/// The same on a build machine: about a minute for all targets.
+/// The same in `cargo xtask ci`: about a minute for all targets.
 pub(crate) const SECONDS_CI: u64 = 8;
 
 /// Memory that a target may take, MB: it reads files of some kilobytes.
@@ -54,24 +54,24 @@ pub(crate) fn command(words: &[&str]) -> Result<()> {
     if let Some(unknown) = wanted.iter().find(|name| !all.contains(name)) {
         bail!("no target `{unknown}`; there are {}", all.join(", "));
     }
-    run(if wanted.is_empty() { &all } else { &wanted }, seconds)
+    run(if wanted.is_empty() { &all } else { &wanted }, seconds, &[])
 }
 
-/// Runs all targets, as a build machine does.
+/// Runs all targets, the lock of the dependencies as it was committed.
 ///
 /// # Errors
 /// As [`run`].
 pub(crate) fn ci() -> Result<()> {
-    run(&targets()?, SECONDS_CI)
+    run(&targets()?, SECONDS_CI, &["--locked"])
 }
 
-/// Runs some targets, one after the other.
+/// Runs some targets, one after the other; `flags` are cargo's.
 ///
 /// # Errors
 /// When they cannot be built, or an input breaks a promise.
-fn run(targets: &[String], seconds: u64) -> Result<()> {
+fn run(targets: &[String], seconds: u64, flags: &[&str]) -> Result<()> {
     let folder = paths::build_folder().join("fuzz");
-    let programs = build(&folder)?;
+    let programs = build(&folder, flags)?;
     seed()?;
     for target in targets {
         run_one(&programs.join(target), target, &folder, seconds)?;
@@ -91,11 +91,11 @@ fn targets() -> Result<Vec<String>> {
 }
 
 /// Builds all targets; returns the folder of the programs.
-fn build(folder: &Path) -> Result<PathBuf> {
+fn build(folder: &Path, flags: &[&str]) -> Result<PathBuf> {
     // With a target named, build scripts and macros are left without counters.
     let host = host()?;
     let mut command = Command::new("cargo");
-    command.args(["build", "--quiet", "--release", "--target", &host]);
+    command.args(["build", "--quiet", "--release", "--target", &host]).args(flags);
     command.arg("--manifest-path").arg(paths::root().join("fuzz").join("Cargo.toml"));
     command.arg("--target-dir").arg(folder).env("RUSTFLAGS", RUSTFLAGS);
     process::run(command.env("CARGO_INCREMENTAL", "0"))?;

@@ -60,7 +60,7 @@ fn run_steps(strictness: Strictness, steps: &mut Steps) -> Result<()> {
     let tested = steps.step("tests", || test_and_count(strictness, &mut tally));
     steps.tests = Some(tally);
     tested?;
-    // Locally by hand: the readers are built a second time for it.
+    // Else by hand: the readers are built a second time for it. Mutants are in the tests too.
     if strictness == Strictness::Locked {
         steps.step("fuzz", fuzz::ci)?;
     }

@@ -22,7 +22,7 @@ usage: cargo xtask COMMAND
 
   setup        install what tests need and is missing (`setup bench`: what benches need, too)
   test         everything: setup, tidy, format, lints, docs, deny, all tests
-  ci           the same with --locked, as a build machine wants it
+  ci           the same with --locked, and fuzz for a minute in all
   tidy         the rules of the house, checked over the tree
   bless        run the tests and accept what they print as the new golden files
   fuzz         hostile bytes for the readers of heap profiles

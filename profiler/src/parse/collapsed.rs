@@ -14,7 +14,7 @@ use std::sync::Arc;
 const FORMAT: &str = "collapsed stacks";
 
 /// Bytes looked at to tell the format: a line of a deep stack with long names fits.
-const LOOKED_AT: usize = 64 << 10;
+pub(super) const LOOKED_AT: usize = 64 << 10;
 
 /// What a number is taken for where a file says nothing of it.
 const NOTE: &str = "collapsed stacks do not say what they count: taken as live bytes, each counted";

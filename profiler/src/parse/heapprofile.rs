@@ -250,8 +250,8 @@ impl<'a> Reading<'a> {
                 self.scanner.accept(b',')?;
             }
             self.scanner.accept(b',')?;
-            if self.samples.len() >= FRAMES_MAX {
-                return Err(too_large("samples", FRAMES_MAX));
+            if self.samples.len() >= STACKS_MAX {
+                return Err(too_large("samples", STACKS_MAX));
             }
             self.samples.push(sample);
         }
@@ -292,7 +292,8 @@ impl<'a> Reading<'a> {
         profile.locations.push(named("(large object)"));
         let mut frames_in_all = 0;
         for node in self.nodes.iter().filter(|node| !node.ours) {
-            let sampled = by_node.get(&node.id);
+            // Taken away: nodes that share a number share its samples, and one has them.
+            let sampled = by_node.remove(&node.id);
             if sampled.is_none() && (node.self_size <= 0.0 || !self.samples.is_empty()) {
                 continue;
             }
@@ -301,7 +302,7 @@ impl<'a> Reading<'a> {
             if frames_in_all > FRAMES_MAX {
                 return Err(ParseError::TooLarge { what: "frames", limit: FRAMES_MAX as u64 });
             }
-            add_cells(&mut profile, node, sampled, (frames, large));
+            add_cells(&mut profile, node, sampled.as_ref(), (frames, large));
         }
         Ok(profile)
     }
@@ -371,10 +372,10 @@ fn interval_of(samples: &[Sample]) -> Option<f64> {
 
 fn location(frame: &CallFrame) -> Location {
     let file = path(&frame.url);
-    let line = u32::try_from(frame.line + 1).unwrap_or(0);
+    let line = u32::try_from(frame.line.saturating_add(1)).unwrap_or(0);
     let function = match (frame.function.as_str(), line) {
         ("", 0) => "(anonymous)".to_owned(),
-        ("", line) => format!("(anonymous {line}:{})", frame.column + 1),
+        ("", line) => format!("(anonymous {line}:{})", frame.column.saturating_add(1)),
         (name, _) => name.to_owned(),
     };
     let frames = vec![Arc::new(Frame::named(&function, &file, line))];

@@ -6,8 +6,8 @@
 //!
 //! Source: V8 `src/profiler/heap-snapshot-generator.cc` and `allocation-tracker.cc`.
 
-use super::{FRAMES_MAX, NAMES_MAX, ParseError, STACKS_MAX};
-use crate::frame::Frame;
+use super::{FRAMES_MAX, NAMES_MAX, Names, ParseError, STACKS_MAX};
+use crate::frame::{FILE_MAX, Frame, cut};
 use crate::profile::{Ages, Cell, Location, Profile, StackSample};
 use crate::v8::scan::{ScanError, Scanner};
 use serde::Deserialize;
@@ -352,7 +352,8 @@ impl<R: Read> Reader<R> {
             text.clear();
             self.scanner.string(&mut text)?;
             if wanted.next_if_eq(&place).is_some() {
-                self.names.insert(place, String::from_utf8_lossy(&text).into());
+                let text = String::from_utf8_lossy(&text);
+                self.names.insert(place, cut(&text, FILE_MAX).into());
             }
             place += 1;
             if !self.scanner.accept(b',')? {
@@ -366,8 +367,9 @@ impl<R: Read> Reader<R> {
             return Err(broken("it has no objects, or no `trace_tree`".to_owned()));
         }
         let mut profile = Profile { interval_bytes: 1.0, ..Profile::default() };
+        let mut names = Names::default();
         for function in &self.functions {
-            profile.locations.push(self.location(function)?);
+            profile.locations.push(self.location(function, &mut names)?);
         }
         let mut stack_of = HashMap::with_capacity(self.nodes.len());
         let mut frames_in_all = 0;
@@ -395,12 +397,15 @@ impl<R: Read> Reader<R> {
         Ok(profile)
     }
 
-    fn location(&self, function: &Function) -> Result<Location, ParseError> {
-        let text = |place: u64| {
+    fn location(&self, function: &Function, names: &mut Names) -> Result<Location, ParseError> {
+        let mut text = |place: u64| {
             let name = self.names.get(&place);
-            name.ok_or_else(|| broken(format!("string {place} is named and not there")))
+            let stray = || broken(format!("string {place} is named and not there"));
+            let name = &**name.ok_or_else(stray)?;
+            names.count(name)?;
+            Ok::<_, ParseError>(name)
         };
-        let name = match &**text(function.name)? {
+        let name = match text(function.name)? {
             "" => "(anonymous)",
             name => name,
         };

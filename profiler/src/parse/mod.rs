@@ -17,6 +17,7 @@ mod sample;
 pub mod stranger;
 
 use self::stranger::Stranger;
+use crate::frame::{FILE_MAX, cut};
 use crate::profile::{Form, Profile};
 pub(crate) use crate::v8::scan::repeated;
 use std::io::Read;
@@ -30,6 +31,18 @@ pub const STACKS_MAX: usize = 2_000_000;
 
 /// Frames of all stacks of one snapshot together (4 bytes each once read).
 pub const FRAMES_MAX: usize = 50_000_000;
+
+/// Frames of one stack, with those that were inlined: recursion that samplers still write down.
+pub const STACK_MAX: usize = 65_536;
+
+/// Functions inlined at one address: compilers stop long before.
+pub const INLINED_MAX: usize = 1_024;
+
+/// Remarks of one snapshot: writers leave a handful.
+pub const COMMENTS_MAX: usize = 4_096;
+
+/// Bytes of all names of one snapshot together: a file may name one long text again and again.
+pub const NAMES_BYTES_MAX: usize = 256 << 20;
 
 /// Names of one snapshot, of functions or places: all fewer than the stacks they serve.
 pub const NAMES_MAX: usize = 4_000_000;
@@ -122,8 +135,34 @@ const FORMATS: &[Format] = &[
     Format { form: Form::Pprof, recognises: pprof::recognises, read: pprof::read },
 ];
 
-/// Bytes by which a file is told to be something else, before the rest is read.
-const HEAD: u64 = 4_096;
+/// Bytes by which a file is told to be something else, before the rest is read: as many as the
+/// form with the longest first line needs.
+const HEAD: u64 = collapsed::LOOKED_AT as u64;
+
+/// The names of a snapshot while it is read: cut, and counted together.
+#[derive(Debug, Default)]
+struct Names {
+    bytes: usize,
+}
+
+impl Names {
+    /// The text as it is kept.
+    fn keep(&mut self, text: &str) -> Result<String, ParseError> {
+        let text = cut(text, FILE_MAX);
+        self.count(text)?;
+        Ok(text.to_owned())
+    }
+
+    /// Counts a text that another keeps.
+    fn count(&mut self, text: &str) -> Result<(), ParseError> {
+        self.bytes += text.len();
+        if self.bytes > NAMES_BYTES_MAX {
+            let limit = NAMES_BYTES_MAX as u64;
+            return Err(ParseError::TooLarge { what: "bytes of all names", limit });
+        }
+        Ok(())
+    }
+}
 
 /// Reads a snapshot as it comes. What is no snapshot is given up early, and a form that can be
 /// read as a stream is.
@@ -170,7 +209,12 @@ pub fn read(bytes: &[u8]) -> Result<Profile, ParseError> {
     if raw.len() as u64 > RAW_MAX && !streams {
         return Err(ParseError::TooLarge { what: "bytes of the snapshot", limit: RAW_MAX });
     }
-    (format.read)(raw).map(|profile| Profile { form: Some(format.form), ..profile })
+    let profile = (format.read)(raw)?;
+    // Whoever folds a stack goes through all of it at once.
+    if profile.stacks.iter().any(|stack| stack.frames.len() > STACK_MAX) {
+        return Err(ParseError::TooLarge { what: "frames of a stack", limit: STACK_MAX as u64 });
+    }
+    Ok(Profile { form: Some(format.form), ..profile })
 }
 
 /// The format of a file by its first bytes.

@@ -6,8 +6,11 @@
 //! so that each count meets its limit before anything is kept.
 
 use super::columns::{self, Bytes, Places};
-use super::sample::Sample;
-use super::{FRAMES_MAX, MAPPINGS_MAX, ParseError, RAW_MAX, STACKS_MAX};
+use super::sample::{self, COLUMNS_MAX, Sample};
+use super::{
+    COMMENTS_MAX, FRAMES_MAX, INLINED_MAX, MAPPINGS_MAX, NAMES_MAX, Names, ParseError, RAW_MAX,
+    STACK_MAX, STACKS_MAX,
+};
 use crate::frame::{Frame, short_function};
 use crate::hash::Quick;
 use crate::profile::{Cell, Location, Mapping, Profile, StackSample};
@@ -52,15 +55,12 @@ struct Line {
     line: i64,
 }
 
-#[derive(Clone, PartialEq, Message)]
+/// Taken apart by hand: its lines have a limit.
+#[derive(Default)]
 struct ProtoLocation {
-    #[prost(uint64, tag = "1")]
     id: u64,
-    #[prost(uint64, tag = "2")]
     mapping_id: u64,
-    #[prost(uint64, tag = "3")]
     address: u64,
-    #[prost(message, repeated, tag = "4")]
     line: Vec<Line>,
 }
 
@@ -82,6 +82,8 @@ struct Parts<'a> {
     samples: Vec<(usize, &'a [u8])>,
     mappings: Vec<ProtoMapping>,
     locations: Vec<ProtoLocation>,
+    /// Of all locations together.
+    lines: usize,
     functions: Vec<Function>,
     strings: Vec<Cow<'a, str>>,
     period_type: Option<ValueType>,
@@ -161,7 +163,7 @@ impl<'a> Parts<'a> {
                 match tag {
                     12 => self.period = value.cast_signed(),
                     13 => {
-                        keep(&mut self.comments, value.cast_signed(), "comments", TABLE_MAX)?;
+                        keep(&mut self.comments, value.cast_signed(), "comments", COMMENTS_MAX)?;
                     }
                     _ => {}
                 }
@@ -179,10 +181,13 @@ impl<'a> Parts<'a> {
 
     fn message(&mut self, tag: u32, field: &'a [u8], at: usize) -> Result<(), FieldError> {
         match tag {
-            1 => keep(&mut self.sample_types, Message::decode(field)?, "columns", 64),
+            1 => keep(&mut self.sample_types, Message::decode(field)?, "columns", COLUMNS_MAX),
             2 => keep(&mut self.samples, (at, field), "stacks", STACKS_MAX),
             3 => keep(&mut self.mappings, Message::decode(field)?, "mappings", MAPPINGS_MAX),
-            4 => keep(&mut self.locations, Message::decode(field)?, "locations", TABLE_MAX),
+            4 => {
+                let location = self.location(field)?;
+                keep(&mut self.locations, location, "locations", TABLE_MAX)
+            }
             5 => keep(&mut self.functions, Message::decode(field)?, "functions", TABLE_MAX),
             6 => {
                 let text = String::from_utf8_lossy(field);
@@ -196,12 +201,39 @@ impl<'a> Parts<'a> {
                 let mut packed = field;
                 while !packed.is_empty() {
                     let comment = decode_varint(&mut packed)?.cast_signed();
-                    keep(&mut self.comments, comment, "comments", TABLE_MAX)?;
+                    keep(&mut self.comments, comment, "comments", COMMENTS_MAX)?;
                 }
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    fn location(&mut self, mut rest: &[u8]) -> Result<ProtoLocation, FieldError> {
+        let mut location = ProtoLocation::default();
+        while !rest.is_empty() {
+            let (tag, wire) = decode_key(&mut rest)?;
+            match (tag, wire) {
+                (1, WireType::Varint) => location.id = decode_varint(&mut rest)?,
+                (2, WireType::Varint) => location.mapping_id = decode_varint(&mut rest)?,
+                (3, WireType::Varint) => location.address = decode_varint(&mut rest)?,
+                (4, WireType::LengthDelimited) => {
+                    let line = Message::decode(sample::bytes(&mut rest)?)?;
+                    let what = "inlined functions of an address";
+                    keep(&mut location.line, line, what, INLINED_MAX)?;
+                }
+                (1..=4, _) => {
+                    let text = format!("field {tag} of a location is {wire:?}");
+                    return Err(sample::wrong(&text).into());
+                }
+                _ => skip_field(wire, tag, &mut rest, DecodeContext::default())?,
+            }
+        }
+        self.lines += location.line.len();
+        if self.lines > NAMES_MAX {
+            return Err(FieldError::TooMany("inlined functions", NAMES_MAX));
+        }
+        Ok(location)
     }
 
     fn text(&self, index: i64) -> Result<&str, ParseError> {
@@ -221,6 +253,7 @@ impl<'a> Parts<'a> {
         if columns.places.guessed {
             profile.notes.push("its only column of bytes is taken as what is live".to_owned());
         }
+        let mut names = Names::default();
         let mut mapping_index = HashMap::with_capacity(self.mappings.len());
         for mapping in &self.mappings {
             mapping_index.insert(mapping.id, profile.mappings.len() as u32);
@@ -228,14 +261,14 @@ impl<'a> Parts<'a> {
                 start: mapping.memory_start,
                 end: mapping.memory_limit,
                 file_offset: mapping.file_offset,
-                file: self.text(mapping.filename)?.to_owned(),
-                build_id: self.text(mapping.build_id)?.to_ascii_lowercase(),
+                file: names.keep(self.text(mapping.filename)?)?,
+                build_id: names.keep(self.text(mapping.build_id)?)?.to_ascii_lowercase(),
             });
         }
-        let location_index = self.locations(&mut profile, &mapping_index)?;
+        let location_index = self.locations(&mut profile, &mapping_index, &mut names)?;
         profile.stacks = self.stacks(&location_index, &columns)?;
         for comment in &self.comments {
-            profile.comments.push(self.text(*comment)?.to_owned());
+            profile.comments.push(names.keep(self.text(*comment)?)?);
         }
         let said = |key: &str| {
             profile.comments.iter().find_map(|comment| comment.strip_prefix(key)?.strip_prefix('='))
@@ -254,16 +287,29 @@ impl<'a> Parts<'a> {
         let mut stacks = Vec::with_capacity(self.samples.len());
         for (number, (at, field)) in self.samples.iter().enumerate() {
             sample.read(field).map_err(|error| FieldError::from(error).at(*at))?;
-            all_frames += sample.locations.len();
-            if all_frames > FRAMES_MAX {
-                return Err(FieldError::TooMany("frames", FRAMES_MAX).at(*at));
-            }
             let frames = locations
                 .find_all(&sample.locations)
                 .ok_or_else(|| broken(format!("sample {number}: names an unknown location")))?;
+            let depth = self.depth(&frames);
+            all_frames += depth;
+            for (count, what, limit) in
+                [(depth, "frames of a stack", STACK_MAX), (all_frames, "frames", FRAMES_MAX)]
+            {
+                if count > limit {
+                    return Err(FieldError::TooMany(what, limit).at(*at));
+                }
+            }
             stacks.push(StackSample { frames, cell: columns.cell(&sample, number)? });
         }
         Ok(stacks)
+    }
+
+    /// Frames of a stack, with those that were inlined.
+    fn depth(&self, frames: &[u32]) -> usize {
+        if self.lines == 0 {
+            return frames.len();
+        }
+        frames.iter().map(|at| self.locations[*at as usize].line.len().max(1)).sum()
     }
 
     fn interval(&self, profile: &mut Profile) -> Result<(), ParseError> {
@@ -286,10 +332,12 @@ impl<'a> Parts<'a> {
         &self,
         profile: &mut Profile,
         mapping_index: &HashMap<u64, u32>,
+        names: &mut Names,
     ) -> Result<Ids, ParseError> {
         let functions = Ids::of(self.functions.iter().map(|function| function.id));
         let mut frames: HashMap<(u64, i64), Arc<Frame>, Quick> = HashMap::default();
-        let mut short: Vec<Option<String>> = vec![None; self.functions.len()];
+        // By the place of the text: many functions may have one.
+        let mut short: HashMap<i64, String, Quick> = HashMap::default();
         profile.locations.reserve(self.locations.len());
         for location in &self.locations {
             let mut lines = Vec::with_capacity(location.line.len());
@@ -304,9 +352,11 @@ impl<'a> Parts<'a> {
                 })? as usize;
                 let function = &self.functions[index];
                 let name = self.text(function.name)?;
+                let short = short.entry(function.name).or_insert_with(|| short_function(name));
+                names.count(short)?;
                 let frame = Arc::new(Frame {
-                    function: short[index].get_or_insert_with(|| short_function(name)).clone(),
-                    file: self.text(function.filename)?.to_owned(),
+                    function: short.clone(),
+                    file: names.keep(self.text(function.filename)?)?,
                     line: u32::try_from(line.line).unwrap_or(0),
                 });
                 frames.insert(key, Arc::clone(&frame));

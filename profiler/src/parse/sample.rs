@@ -2,8 +2,15 @@
 //! Out: lists that are used again for the next sample, since a profile has thousands. What the
 //! numbers mean is left to `pprof`. Pure.
 
+use super::STACK_MAX;
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+
+/// Columns of a profile; writers have up to four.
+pub(super) const COLUMNS_MAX: usize = 64;
+
+/// Labels of one sample: writers have a handful.
+const LABELS_MAX: usize = 1_024;
 
 /// A sample, taken apart.
 #[derive(Debug, Default)]
@@ -28,17 +35,29 @@ impl Sample {
         while !rest.is_empty() {
             let (tag, wire) = decode_key(&mut rest)?;
             match (tag, wire) {
-                (1, WireType::Varint) => self.locations.push(decode_varint(&mut rest)?),
-                (2, WireType::Varint) => self.values.push(decode_varint(&mut rest)?.cast_signed()),
+                (1, WireType::Varint) => {
+                    check_room(self.locations.len() + 1, STACK_MAX, "frames of a stack")?;
+                    self.locations.push(decode_varint(&mut rest)?);
+                }
+                (2, WireType::Varint) => {
+                    check_room(self.values.len() + 1, COLUMNS_MAX, "values")?;
+                    self.values.push(decode_varint(&mut rest)?.cast_signed());
+                }
                 (1, WireType::LengthDelimited) => {
                     let field = bytes(&mut rest)?;
+                    let count = self.locations.len() + count(field);
+                    check_room(count, STACK_MAX, "frames of a stack")?;
                     packed(field, |id| self.locations.push(id))?;
                 }
                 (2, WireType::LengthDelimited) => {
                     let field = bytes(&mut rest)?;
+                    check_room(self.values.len() + count(field), COLUMNS_MAX, "values")?;
                     packed(field, |value| self.values.push(value.cast_signed()))?;
                 }
-                (3, WireType::LengthDelimited) => self.labels.push(label(bytes(&mut rest)?)?),
+                (3, WireType::LengthDelimited) => {
+                    check_room(self.labels.len() + 1, LABELS_MAX, "labels")?;
+                    self.labels.push(label(bytes(&mut rest)?)?);
+                }
                 (1..=3, _) => return Err(wrong(&format!("field {tag} of a sample is {wire:?}"))),
                 _ => skip_field(wire, tag, &mut rest, DecodeContext::default())?,
             }
@@ -47,12 +66,21 @@ impl Sample {
     }
 }
 
+/// A list of `count` things is not too long.
+fn check_room(count: usize, limit: usize, what: &str) -> Result<(), DecodeError> {
+    if count > limit { Err(wrong(&format!("more than {limit} {what}"))) } else { Ok(()) }
+}
+
+/// How many packed numbers there are: each has one last byte.
+fn count(field: &[u8]) -> usize {
+    field.iter().filter(|byte| **byte < 0x80).count()
+}
+
 /// A field that says its length.
-fn bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+pub(super) fn bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
     let length = usize::try_from(decode_varint(rest)?).unwrap_or(usize::MAX);
-    let (field, behind) = rest
-        .split_at_checked(length)
-        .ok_or_else(|| wrong("a sample ends inside one of its fields"))?;
+    let (field, behind) =
+        rest.split_at_checked(length).ok_or_else(|| wrong("it ends inside one of its fields"))?;
     *rest = behind;
     Ok(field)
 }
@@ -89,7 +117,8 @@ fn label(mut rest: &[u8]) -> Result<(i64, i64), DecodeError> {
     Ok((key, number))
 }
 
-fn wrong(text: &str) -> DecodeError {
+/// An error in words of our own.
+pub(super) fn wrong(text: &str) -> DecodeError {
     #[expect(deprecated, reason = "prost has no other way to say what is wrong in one's own words")]
     DecodeError::new(text.to_owned())
 }

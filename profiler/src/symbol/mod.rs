@@ -138,7 +138,7 @@ impl Symbolizer {
         if !mapping.file.starts_with('/') {
             return Err(String::new());
         }
-        let key = keys.entry(index).or_insert_with(|| key(mapping, profile.pid));
+        let key = keys.entry(index).or_insert_with(|| key(mapping, profile));
         if !self.modules.contains_key(key) {
             if self.modules.len() >= MODULES_MAX {
                 self.modules.clear();
@@ -167,8 +167,11 @@ impl Symbolizer {
 /// Folders of the system's own libraries.
 const SYSTEM: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"];
 
-fn key(mapping: &Mapping, pid: Option<u32>) -> ModuleKey {
+fn key(mapping: &Mapping, profile: &Profile) -> ModuleKey {
     let file = undeleted(&mapping.file).to_owned();
+    // Without a build id nothing else tells the process from one that has its number now.
+    let exe = profile.exe.as_deref().unwrap_or_default();
+    let pid = profile.pid.filter(|pid| !mapping.build_id.is_empty() || runs(*pid, exe));
     let stamp = mapping
         .build_id
         .is_empty()
@@ -176,6 +179,12 @@ fn key(mapping: &Mapping, pid: Option<u32>) -> ModuleKey {
         .flatten()
         .and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
     ModuleKey { file, build_id: mapping.build_id.clone(), pid, stamp }
+}
+
+/// The process runs this program.
+fn runs(pid: u32, exe: &str) -> bool {
+    let path = std::fs::read_link(format!("/proc/{pid}/exe"));
+    path.is_ok_and(|path| path.to_str().is_some_and(|path| undeleted(path) == undeleted(exe)))
 }
 
 fn undeleted(file: &str) -> &str {
@@ -202,7 +211,8 @@ fn open(key: &ModuleKey, is_exe: bool, folders: &[PathBuf]) -> Result<Module, St
     );
     let mut other_build = None;
     let mut failed = None;
-    for path in &candidates {
+    // A snapshot may name a pipe, which would be waited for without end.
+    for path in candidates.iter().filter(|path| path.is_file()) {
         let Ok(opened) = File::open(path) else { continue };
         match read_head(opened) {
             // What was split off has the segments' addresses, and none of their bytes.

@@ -8,6 +8,7 @@ use super::heap::Heap;
 use crate::profile::{Cell, Form};
 use crate::site::{Folded, FoldedCell, FoldedSite, id};
 use crate::{hash, kind};
+use std::collections::HashMap;
 
 /// What stands in the place of a file, which a class has none of.
 const PLACE: &str = "(V8 heap)";
@@ -18,6 +19,8 @@ pub fn by_class(heap: &Heap) -> Folded {
     let dominators = Dominators::of(heap);
     let classes = Classes::of(heap, &dominators);
     let mut sites: Vec<FoldedSite> = Vec::with_capacity(classes.rows.len());
+    // V8's own things and a program's class may have one name: `RegExp`.
+    let mut known: HashMap<&str, usize> = HashMap::with_capacity(classes.rows.len());
     let (mut live_bytes, mut live_objects) = (0.0, 0.0);
     for class in &classes.rows {
         let cell = Cell {
@@ -27,6 +30,11 @@ pub fn by_class(heap: &Heap) -> Folded {
         };
         live_bytes += class.size as f64;
         live_objects += class.count as f64;
+        let place = *known.entry(&class.name).or_insert(sites.len());
+        if let Some(same) = sites.get_mut(place) {
+            same.cells[0].cell.add(&cell);
+            continue;
+        }
         sites.push(FoldedSite {
             id: id(&class.name, PLACE),
             function: class.name.clone(),

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
+mod bounds;
 mod collapsed;
 mod comparing;
 mod fetching;

@@ -183,6 +183,16 @@ fn a_replaced_or_deleted_program_is_read_from_its_process() {
     assert!(says(&profile).contains("is not there"), "{}", says(&profile));
     profile.pid = Some(process.id());
     assert_named(&mut plain(), &profile);
+    // Without a build id the process is asked as long as it runs a program of this path.
+    let mut unsure = profile.clone();
+    unsure.mappings[0].build_id.clear();
+    let (function, _, notes) = named(&mut plain(), &unsure);
+    assert!(
+        function == "keeper::keep_forever" && notes.contains("which build"),
+        "{function} {notes}"
+    );
+    unsure.pid = Some(std::process::id());
+    assert!(says(&unsure).contains("is not there"), "{}", says(&unsure));
 
     compile(folder.path(), "two");
     assert_named(&mut plain(), &profile);

@@ -4,7 +4,7 @@
 //! Size and speed are left to the example `heap`.
 
 use super::draw::Drawing;
-use ebbtide_profiler::v8::{Classes, Dominators, Heap, Paths};
+use ebbtide_profiler::v8::{Classes, Dominators, Heap, Paths, by_class};
 use std::io::Read;
 use std::path::Path;
 
@@ -126,4 +126,22 @@ fn surrogates_are_joined_and_halves_replaced() {
         let heap = Heap::read(text.as_bytes()).unwrap();
         assert_eq!(heap.strings.text(0), expected, "{escaped}");
     }
+}
+
+#[test]
+fn classes_of_one_name_are_one_site() {
+    // V8's own strings, and a class that somebody named so.
+    let drawing = Drawing {
+        nodes: vec![(4, "", 0), (1, "(string)", 100), (2, "text", 24), (1, "Server", 50)],
+        edges: vec![(0, 1, 0, "a"), (0, 2, 0, "b"), (0, 3, 0, "c")],
+    };
+    let folded = by_class(&Heap::read(drawing.text().as_bytes()).unwrap());
+    let rows = folded.sites.iter().map(|site| {
+        assert_eq!(site.cells.len(), 1);
+        let cell = site.cells[0].cell;
+        (site.function.as_str(), cell.live_bytes, cell.live_objects)
+    });
+    let rows: Vec<_> = rows.collect();
+    let all = [("(string)", 124.0, Some(2.0)), ("Server", 50.0, Some(1.0))];
+    assert_eq!(rows[..2], all, "{rows:?}");
 }
