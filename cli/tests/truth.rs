@@ -234,6 +234,8 @@ fn assert_foretold(scenario: &Path, run: &Run) {
     let outlook: Value = serde_json::from_slice(&output.stdout).expect("a document");
     let foretold = outlook["memory"]["rounds"].as_array().expect("rounds");
     let done = run.memory()["rounds"].as_array().expect("rounds");
+    // A rest, which follows only where growth was found, does no operations.
+    let done = done.iter().filter(|round| round["phase"] != "rest");
     for (foretold, done) in foretold.iter().zip(done) {
         assert_eq!(foretold["operations"], done["operations"], "round {}", done["index"]);
         assert_eq!(foretold["kind"], done["phase"], "round {}", done["index"]);

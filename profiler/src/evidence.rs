@@ -100,8 +100,7 @@ impl Court<'_> {
 
     fn bound(&self, candidate: &Candidate<'_>) -> Option<Bound> {
         let track = candidate.track?;
-        let (name, bytes) =
-            self.rules.bounded.iter().find(|(name, _)| track.function.contains(*name))?;
+        let (name, bytes) = self.declared(&track.function)?;
         let live = self.series.levels(track).last().copied().unwrap_or(0.0);
         Some(Bound { name: name.clone(), bytes: *bytes, live_bytes: live.max(0.0) as u64 })
     }

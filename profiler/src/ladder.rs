@@ -32,6 +32,10 @@ const CONTAINER_PACE: f64 = 0.9;
 /// evenly must have stepped again.
 const OVERDUE: f64 = 2.2;
 
+/// Why growth of a process that is only watched is not called a leak.
+pub(crate) const UNCOUNTED_WORK: &str = "nobody counted the work meanwhile, so more of it is not \
+     excluded: run it under a scenario to be sure";
+
 /// Chi squared by which one operation must explain growth better than the next to be named
 /// without a doubt (a likelihood ratio of 1 to 20).
 const MARGIN_SURE: f64 = 6.0;
@@ -82,7 +86,7 @@ impl Court<'_> {
         let Limit { interest, proof: limit } = self.limits[growth.with];
         let sure = candidate.p_adjusted <= self.alpha && growth.slope.value > 0.0;
         if sure && growth.slope.value > interest {
-            let over = |late: &Slope| self.is_over(growth.with, late);
+            let over = |late: &Slope| self.is_over(growth, late);
             return self.word_for_growth(growth, &over, reasons);
         }
         let (_, (low, high)) = self.interval(candidate);
@@ -99,7 +103,7 @@ impl Court<'_> {
         }
         if let (Some((early, _)), Some(late)) = (growth.halves, growth.late)
             && early.lower(CONFIDENCE) > 0.0
-            && self.is_over(growth.with, &late)
+            && self.is_over(growth, &late)
         {
             reasons.push(no_longer(&early));
             return (Verdict::Warming, false);
@@ -117,10 +121,18 @@ impl Court<'_> {
         (Verdict::Inconclusive, true)
     }
 
-    /// Growth above the limit of any operation is ruled out by this slope per operation `with`.
-    fn is_over(&self, with: usize, late: &Slope) -> bool {
-        let most = late.interval(CONFIDENCE).1 * self.operations[with].total();
-        self.operations.iter().zip(&self.limits).all(|(group, l)| most <= l.proof * group.total())
+    /// Late growth of any interest is ruled out; or all that must be, and it is surely less than
+    /// it was: between the two limits an even rate that is not sure looks like one that ended.
+    fn is_over(&self, growth: &Growth, late: &Slope) -> bool {
+        let (_, high) = late.interval(CONFIDENCE);
+        let most = high * self.operations[growth.with].total();
+        let below = |limit: fn(&Limit) -> f64| {
+            let groups = self.operations.iter().zip(&self.limits);
+            groups.into_iter().all(|(group, l)| most <= limit(l) * group.total())
+        };
+        let less = growth.halves.is_some_and(|(early, _)| high < early.lower(CONFIDENCE));
+        below(|limit| limit.interest)
+            || (late.lower(CONFIDENCE) <= 0.0 && less && below(|limit| limit.proof))
     }
 
     pub(crate) fn word_for_growth(
@@ -230,6 +242,11 @@ impl Court<'_> {
         Some(Contents { with: Some(with), value: grown / total, interval })
     }
 
+    /// The bound that the user has declared for a function.
+    pub(crate) fn declared(&self, function: &str) -> Option<(&String, &u64)> {
+        self.rules.bounded.iter().find(|(name, _)| function.contains(*name))
+    }
+
     /// What the user knows: that a site is bounded, or that nobody counts the work.
     pub(crate) fn weigh_knowledge(
         &self,
@@ -239,8 +256,7 @@ impl Court<'_> {
         reasons: &mut Vec<String>,
     ) {
         let Some(track) = candidate.track else { return };
-        let bound = self.rules.bounded.iter().find(|(name, _)| track.function.contains(*name));
-        if let Some((name, bound)) = bound {
+        if let Some((name, bound)) = self.declared(&track.function) {
             let live = self.series.levels(track).last().copied().unwrap_or(0.0);
             *undecided = false;
             if live <= *bound as f64 {
@@ -252,11 +268,7 @@ impl Court<'_> {
             }
         } else if *word == Verdict::Leaking && !self.rules.known_load {
             *word = Verdict::Growing;
-            reasons.push(
-                "nobody counted the work meanwhile, so more of it is not excluded: run it under \
-                 a scenario to be sure"
-                    .to_owned(),
-            );
+            reasons.push(UNCOUNTED_WORK.to_owned());
         }
     }
 

@@ -17,6 +17,8 @@ const SURELY: f64 = 2.5;
 const BY_CLOCK: f64 = 0.5;
 /// Share of all growth that must have gone for time to give it back.
 const GIVEN_BACK: f64 = 0.1;
+/// Share of the run's working time for which something must be kept for it to grow all along.
+const KEPT_LONG: f64 = 0.5;
 
 impl Court<'_> {
     /// What a column did in the last rest; `None` when there was none.
@@ -64,7 +66,12 @@ impl Court<'_> {
             let slope = trend::fit(&column.increments(), &[seconds], &column.noise)?.terms[0];
             return Some(Contents::by_clock(&slope));
         }
-        if -grown > surely && -grown >= GIVEN_BACK * (total - grown) {
+        // What is kept for less than half the run was full by then, and did not grow after.
+        let before = column.levels.iter().rev().nth(1)?;
+        let kept = before * length / -grown;
+        let working = self.series.seconds()?.iter().sum::<f64>() - length;
+        let explains = kept >= KEPT_LONG * working;
+        if -grown > surely && -grown >= GIVEN_BACK * (total - grown) && explains {
             *word = Verdict::Inconclusive;
             reasons.push(format!(
                 "time gives it back: {:.0} of the {:.0} {unit} it had grown by went in \

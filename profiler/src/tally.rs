@@ -34,6 +34,23 @@ pub(crate) const SHARE_MIN: f64 = 0.005;
 /// gives names to what the heap shows, and needs the same ladder as the heap to stand alone.
 const ALPHA: f64 = 0.001;
 
+/// Puts the straight line between its neighbours where nothing was counted, and the nearest
+/// count before the first and after the last: a census that could not be had is not a count of 0.
+fn bridge(levels: &mut [f64], told: &[bool]) {
+    for at in (0..levels.len()).filter(|at| !told[*at]) {
+        let before = (0..at).rev().find(|index| told[*index]);
+        let after = (at..levels.len()).find(|index| told[*index]);
+        levels[at] = match (before, after) {
+            (Some(a), Some(b)) => {
+                let share = (at - a) as f64 / (b - a) as f64;
+                levels[a] + (levels[b] - levels[a]) * share
+            }
+            (Some(known), None) | (None, Some(known)) => levels[known],
+            (None, None) => 0.0,
+        };
+    }
+}
+
 /// Places whose live count grows with an operation, the fastest first.
 #[must_use]
 pub fn growing(series: &Series, operations: &[Operations], kinds: &[RoundKind]) -> Vec<Tally> {
@@ -48,9 +65,12 @@ pub fn growing(series: &Series, operations: &[Operations], kinds: &[RoundKind]) 
             row.0[index] += site.count.live as f64;
         }
     }
+    let told: Vec<bool> =
+        series.observations().skip(first).map(|o| !o.census.schema.is_empty()).collect();
     let mut tallies: Vec<Tally> = rows
         .into_iter()
-        .filter_map(|((kind, file, line), (levels, function))| {
+        .filter_map(|((kind, file, line), (mut levels, function))| {
+            bridge(&mut levels, &told);
             let rounds = count.saturating_sub(1);
             let noise = Noise {
                 steps: vec![0.0; rounds],

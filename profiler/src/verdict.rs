@@ -7,7 +7,7 @@
 
 use crate::frame::same_file;
 use crate::growth::{self, Growth, Operations};
-use crate::ladder::{CONFIDENCE, Candidate, Court};
+use crate::ladder::{CONFIDENCE, Candidate, Court, UNCOUNTED_WORK};
 use crate::power::{errors_needed, samples_needed};
 use crate::rest::SECOND;
 use crate::rules::{ALPHA_SPENT, look};
@@ -203,6 +203,11 @@ impl Court<'_> {
         tally: &Tally,
         claimed: Option<(&Candidate<'_>, &mut (SiteVerdict, bool))>,
     ) -> Option<(SiteVerdict, bool)> {
+        // A bound that the user has declared holds for what is counted there as well.
+        let place = claimed.as_ref().and_then(|(candidate, _)| candidate.track);
+        if self.declared(place.map_or(&tally.function, |track| &track.function)).is_some() {
+            return None;
+        }
         let (counted, undecided) = self.counted(tally);
         match claimed {
             Some((_, (site, _))) if site.verdict <= counted.verdict => None,
@@ -231,6 +236,10 @@ impl Court<'_> {
         let (mut verdict, undecided) = self.word_for_growth(&tally.growth, &over, &mut reasons);
         let objects = (&tally.column, &tally.growth);
         let clock = self.weigh_rest(objects, tally.kind.words(), &mut verdict, &mut reasons);
+        if verdict == Verdict::Leaking && !self.rules.known_load {
+            verdict = Verdict::Growing;
+            reasons.push(UNCOUNTED_WORK.to_owned());
+        }
         let operation = &self.operations[tally.growth.with].name;
         let slope = &tally.growth.slope;
         let by_work = estimate(slope, slope.interval(CONFIDENCE), operation);
@@ -282,8 +291,15 @@ impl Court<'_> {
             a.verdict.cmp(&b.verdict).then(own).then(total(b).total_cmp(&total(a)))
         });
         verdict.undecided = sites.iter().any(|(_, undecided)| *undecided);
-        verdict.verdict =
-            sites.iter().map(|(site, _)| site.verdict).min().unwrap_or(Verdict::Steady);
+        verdict.verdict = sites.iter().map(|(site, _)| site.verdict).min().unwrap_or_default();
+        if sites.is_empty() {
+            verdict.verdict = Verdict::Inconclusive;
+            verdict.reasons.push(
+                "no snapshot shows any live heap: the target's heap profiling is switched off, or \
+                 set to sample nothing; switch it on and measure again"
+                    .to_owned(),
+            );
+        }
         let apart = || self.operations.iter().enumerate().filter(|(_, group)| !group.pooled);
         for (group, limit) in apart().map(|(index, group)| (group, &self.limits[index])) {
             verdict.limits.insert(group.name.clone(), limit.proof);

@@ -54,6 +54,8 @@ pub struct Ending<'a> {
     pub fail_on: &'a [Verdict],
     /// Inconclusive is a failure too.
     pub strict: bool,
+    /// The rounds were ended before their time, so that a word still open stays without effect.
+    pub cut_short: bool,
 }
 
 impl Ending<'_> {
@@ -63,9 +65,10 @@ impl Ending<'_> {
         let word = self.memory.map_or(Verdict::NotWatched, |memory| memory.verdict);
         let saturated = self.warnings.iter().any(|warning| warning.code == GENERATOR_SATURATED);
         let incomplete = self.warnings.iter().any(|warning| warning.code == SEGMENTS_MISSING);
-        let found = self
-            .memory
-            .is_some_and(|memory| memory.sites.iter().any(|s| self.fail_on.contains(&s.verdict)));
+        let found = self.memory.is_some_and(|memory| {
+            let open = self.cut_short && memory.undecided;
+            !open && memory.sites.iter().any(|s| self.fail_on.contains(&s.verdict))
+        });
         let holds = |code: &i32| match *code {
             INTERRUPTED => self.interrupted,
             FAILED => self.failed,
@@ -102,6 +105,20 @@ mod tests {
         let cut = Ending { interrupted: true, ..lost };
         assert_eq!(cut.codes(), [INTERRUPTED, FAILED, LEAK, THRESHOLD]);
         assert_eq!(Ending::default().codes(), [FINE]);
+    }
+
+    #[test]
+    fn a_word_that_was_still_open_when_the_rounds_were_cut_fails_nothing() {
+        let memory = MemoryVerdict {
+            undecided: true,
+            sites: vec![SiteVerdict { verdict: Verdict::Growing, ..SiteVerdict::default() }],
+            ..MemoryVerdict::default()
+        };
+        let fail_on = [Verdict::Leaking, Verdict::Growing];
+        let whole = Ending { memory: Some(&memory), fail_on: &fail_on, ..Ending::default() };
+        assert_eq!(whole.codes(), [LEAK]);
+        let cut = Ending { cut_short: true, thresholds_failed: true, ..whole };
+        assert_eq!(cut.codes(), [THRESHOLD]);
     }
 
     #[test]

@@ -497,6 +497,7 @@ impl Session<'_> {
             memory: watch.map(|_| &state.memory),
             fail_on: watch.map_or(&[], |watch| &watch.fail_on),
             strict: self.request.strict,
+            cut_short: self.ended.is_some(),
         };
         let codes = ending.codes();
         let ended = RunEnded {

@@ -68,7 +68,11 @@ impl Session<'_> {
         };
         mark.phase = Phase::Snapshot;
         self.journal.note(Body::Phase(mark)).await?;
+        // What was found stands without this last look: its loss is written down and no failure.
+        let failure = self.failure.take();
         self.snapshot(&source, &mut observation, Some(settled)).await?;
-        Ok((!self.is_over()).then_some(observation))
+        let missed = self.failure.is_some();
+        self.failure = failure;
+        Ok((!missed && !self.is_over()).then_some(observation))
     }
 }
