@@ -6,6 +6,7 @@
 
 use crate::figures;
 use crate::finding::{self, Tone};
+use crate::shell::clean;
 use ebbtide_record::event::Interval;
 use ebbtide_record::{Metric, State};
 use std::fmt::Write as _;
@@ -137,9 +138,4 @@ fn table(rows: &[Vec<String>]) -> String {
         }
     }
     out + &line("└", "┴", "┘")
-}
-
-/// Nothing that drives the terminal.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

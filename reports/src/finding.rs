@@ -264,8 +264,7 @@ fn memory(memory: &MemoryVerdict) -> Vec<Finding> {
                 .clone_into(&mut finding.sentence);
         }
         Verdict::Steady => {
-            let measured = |round: &&RoundPoint| round.phase != RoundKind::Warmup;
-            finding.sentence = match memory.rounds.iter().filter(measured).count() {
+            finding.sentence = match memory.rounds.iter().filter(|r| is_measured(r)).count() {
                 0 | 1 => "nothing grew".to_owned(),
                 rounds => format!("nothing grew over {rounds} measured rounds"),
             };
@@ -277,6 +276,11 @@ fn memory(memory: &MemoryVerdict) -> Vec<Finding> {
     finding.notes.extend(detectable(memory));
     finding.notes.extend(memory.reasons.iter().cloned());
     vec![finding]
+}
+
+/// A round with operations that count: neither the warm-up nor the rest at the end.
+pub(crate) fn is_measured(round: &RoundPoint) -> bool {
+    !matches!(round.phase, RoundKind::Warmup | RoundKind::Rest)
 }
 
 /// What would have been seen, and so what a calm word is worth.

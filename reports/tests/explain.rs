@@ -7,7 +7,7 @@ mod runs;
 
 use ebbtide_record::evidence::{Ages, Bound, CensusEvidence, Evidence, Fading, Rest};
 use ebbtide_record::verdict::{FrameLine, SiteVerdict};
-use ebbtide_record::{Estimate, Kind, State, Verdict};
+use ebbtide_record::{Estimate, Kind, RoundKind, State, Verdict};
 use ebbtide_reports::explain::{Case, Cause, Cure, Explanation, Language, choose};
 use ebbtide_reports::text::{self, Style};
 use std::collections::BTreeMap;
@@ -155,6 +155,23 @@ fn each_cause_is_explained_as_it_was_in_each_language() {
 }
 
 #[test]
+fn the_rest_at_the_end_is_no_round_of_work() {
+    let mut state = dressed(|site| {
+        site.verdict = Verdict::Growing;
+        site.growth_on_replay = Some(between(-20.0, 4.0, 28.0));
+        site.evidence.rounds = 0;
+    });
+    let worked = explained(&state);
+    assert!(worked.contains("operations_per_round = "), "{worked}");
+    let rounds = &mut state.memory.rounds;
+    let mut rest = rounds.last().expect("a round").clone();
+    (rest.phase, rest.index) = (RoundKind::Rest, rest.index + 1);
+    rest.operations.clear();
+    rounds.push(rest);
+    assert_eq!(explained(&state), worked);
+}
+
+#[test]
 fn what_does_not_grow_has_evidence_and_no_cause() {
     let mut text = String::new();
     for (verdict, growth) in [
@@ -206,6 +223,9 @@ fn nothing_hostile_drives_the_terminal_and_no_sentence_is_wider_than_it() {
         .stack
         .push(FrameLine { function: "\u{1b}[2J".into(), ..FrameLine::default() });
     assert!(!explained(&state).contains('\u{1b}'), "an escape came through");
+    state.memory.sites[0].function = "\u{1b}[2Jsteal".into();
+    let offered = choose(&state.memory.sites, "stael").expect_err("a slip").to_string();
+    assert!(offered.contains("steal") && !offered.contains('\u{1b}'), "{offered:?}");
     for (_, dress) in cases() {
         let text = explained(&dressed(dress));
         // Commands and code are not broken; they stand deeper.

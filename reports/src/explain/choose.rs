@@ -3,6 +3,7 @@
 //! A row counts in the whole list, whatever part of it was shown.
 
 use crate::finding::place;
+use crate::shell::clean;
 use ebbtide_record::verdict::SiteVerdict;
 use std::fmt;
 
@@ -84,7 +85,7 @@ pub fn choose(sites: &[SiteVerdict], text: &str) -> Result<usize, NotChosen> {
 
 /// A site as it is offered: `3  hub::subscribe (server/src/hub.rs:62), leaking`.
 fn told(at: usize, site: &SiteVerdict) -> String {
-    let place = place(&site.function, &site.file, site.line);
+    let place = clean(&place(&site.function, &site.file, site.line));
     format!("{}  {place}, {}", at + 1, site.verdict)
 }
 

@@ -4,6 +4,7 @@
 
 use super::Case;
 use crate::figures;
+use crate::finding::is_measured;
 use crate::shell::quoted;
 use ebbtide_record::{RoundKind, Verdict};
 use serde::Serialize;
@@ -91,14 +92,15 @@ fn by_bound(case: &Case<'_>, steps: &mut Vec<Onward>) {
         "to have each run check the bound",
         format!("[memory.bounded]\n\"{name}\" = \"{twice} MB\""),
     ));
-    if let Some(seen) = case.site.evidence.inputs_seen {
+    let done = per_round(case);
+    if let Some(seen) = case.site.evidence.inputs_seen.filter(|_| done > 0.0) {
         steps.push(onward(
             format!(
                 "no bound was seen up to {} operations with new input: bring more than it should \
                  hold",
                 figures::count(seen)
             ),
-            format!("[memory]\noperations_per_round = {}", rounded(per_round(case) * 4.0)),
+            format!("[memory]\noperations_per_round = {}", rounded(done * 4.0)),
         ));
     }
 }
@@ -179,17 +181,18 @@ fn driven(case: &Case<'_>) -> bool {
 }
 
 fn measured(case: &Case<'_>) -> u32 {
-    let rounds = case.memory.rounds.iter().filter(|round| round.phase != RoundKind::Warmup);
-    rounds.count() as u32
+    case.memory.rounds.iter().filter(|round| is_measured(round)).count() as u32
 }
 
 fn warmup_rounds(case: &Case<'_>) -> u32 {
-    case.memory.rounds.len() as u32 - measured(case)
+    let rounds = case.memory.rounds.iter().filter(|round| round.phase == RoundKind::Warmup);
+    rounds.count() as u32
 }
 
-/// Operations of the last round, those left out that only follow from others.
+/// Operations of the last round of work, those left out that only follow from others.
 fn per_round(case: &Case<'_>) -> f64 {
-    let last = case.memory.rounds.last();
+    // A run that found growth rests at its end, without any operation.
+    let last = case.memory.rounds.iter().rfind(|round| round.phase != RoundKind::Rest);
     last.map_or(0, |round| {
         let counted = round.operations.iter().filter(|(name, _)| !name.starts_with("close "));
         counted.map(|(_, count)| count).sum::<u64>()

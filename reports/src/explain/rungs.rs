@@ -5,6 +5,7 @@
 
 use super::Case;
 use crate::figures::{self, estimate, estimate_bytes};
+use crate::finding::is_measured;
 use ebbtide_record::verdict::{RoundPoint, SITES_MAX};
 use ebbtide_record::{Estimate, Evidence, RoundKind, Verdict};
 use serde::Serialize;
@@ -142,7 +143,7 @@ fn growth(case: &Case<'_>) -> Option<Rung> {
 }
 
 fn measured_rounds<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a RoundPoint> {
-    case.memory.rounds.iter().filter(|round| round.phase != RoundKind::Warmup)
+    case.memory.rounds.iter().filter(|round| is_measured(round))
 }
 
 fn samples(evidence: &Evidence) -> Option<Rung> {

@@ -3,7 +3,8 @@
 //! the memory is made, are left to `memory`.
 
 use super::Style;
-use super::table::{Cell, Paint, Table, clean};
+use super::clean;
+use super::table::{Cell, Paint, Table};
 use crate::figures;
 use ebbtide_record::State;
 use ebbtide_record::verdict::ClassGrowth;

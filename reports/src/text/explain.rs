@@ -3,7 +3,8 @@
 //! with a line end. What is said is left to `explain`.
 
 use super::Style;
-use super::table::{Paint, clean, shortened, wrapped};
+use super::clean;
+use super::table::{Paint, shortened, wrapped};
 use crate::explain::{Bearing, Case, Cure, Explanation, Likely, Onward, Rung};
 use crate::figures;
 use crate::finding::{self, Tone};

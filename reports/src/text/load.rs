@@ -2,7 +2,8 @@
 //! thresholds, results by protocol, errors, checks, the generator's health, warnings. Each is
 //! empty when there is nothing to say. Columns and colours are left to the table.
 
-use super::table::{Cell, Paint, Table, clean, wrapped};
+use super::clean;
+use super::table::{Cell, Paint, Table, wrapped};
 use super::{Style, mark};
 use crate::figures;
 use crate::finding;

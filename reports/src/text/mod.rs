@@ -13,12 +13,13 @@ mod table;
 
 use crate::figures;
 use crate::finding::{self, Finding, Tone};
+pub use crate::shell::clean;
 use crate::shell::quoted;
 use ebbtide_record::{State, Verdict};
 pub use explain::{bars, explain};
 pub(crate) use load::plain_value;
 use std::fmt::Write as _;
-use table::{Cell, Paint, Table, clean};
+use table::{Cell, Paint, Table};
 
 /// The narrowest text that is laid out for.
 const WIDTH_MIN: usize = 60;

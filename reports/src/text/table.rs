@@ -3,6 +3,7 @@
 //! a run is.
 
 use crate::finding::Tone;
+use crate::shell::clean;
 
 /// What an ANSI terminal can do with a piece of text.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -137,11 +138,6 @@ impl Table {
             })
             .collect()
     }
-}
-
-/// The text with control characters replaced, so that it cannot drive the terminal.
-pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The text in at most `room` columns: the end of a path says more than its start, so the middle

@@ -207,10 +207,10 @@ fn describe(line: &mut Line, site: &Value) {
     }
 }
 
-/// The rounds of a verdict that are not warm-up.
+/// The rounds of work of a verdict: neither warm-up nor the rest at the end.
 fn measured(memory: &Value) -> impl Iterator<Item = &Value> {
     let rounds = memory["rounds"].as_array().into_iter().flatten();
-    rounds.filter(|round| text(round, "phase") != "warmup")
+    rounds.filter(|round| !["warmup", "rest"].contains(&text(round, "phase")))
 }
 
 /// Operations of these names (`a + b`; of alternatives `a|b` all) in the measured rounds.
@@ -245,14 +245,16 @@ mod tests {
 
     fn verdict(word: &str, rounds: usize) -> Value {
         let round = |phase: &str| json!({ "phase": phase, "operations": { "a": 10, "b": 1 } });
+        let work = (0..rounds).map(|_| round("new"));
         let rounds: Vec<Value> =
-            std::iter::once(round("warmup")).chain((0..rounds).map(|_| round("new"))).collect();
+            std::iter::once(round("warmup")).chain(work).chain([round("rest")]).collect();
         json!({ "type": "verdict", "verdict": word, "rounds": rounds })
     }
 
     #[test]
     fn operations_are_those_of_measured_rounds_and_of_the_names() {
         let memory = verdict("leaking", 3);
+        assert_eq!(measured(&memory).count(), 3, "neither the warm-up nor the rest");
         for (names, count) in
             [("a", Some(30)), ("a + b", Some(33)), ("b + a|a + b", Some(33)), ("c", None)]
         {
