@@ -372,3 +372,56 @@ fn wrong_words_end_with_two_and_say_what_is_right() {
         assert!(said.contains(told), "{words:?}: {said}");
     }
 }
+
+/// Snapshots in a folder that no run wrote: so many, each with more than the one before.
+fn pile(count: u64) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for index in 1..=count {
+        let file = folder.path().join(format!("{index:04}.pb"));
+        std::fs::write(file, heap(index * OPERATIONS)).expect("a snapshot");
+    }
+    folder
+}
+
+#[test]
+fn the_next_command_of_a_folder_names_files_that_are_there() {
+    let folder = pile(9);
+    let path = format!("{}/", folder.path().display());
+    let output = ebb(&["leaks", &path, "--operations", "1000", "--explain", "1"]);
+    let said = text(&output.stdout);
+    let command = said.lines().find_map(|line| line.trim().strip_prefix("ebb diff "));
+    let files: Vec<&str> = command.unwrap_or_else(|| panic!("{said}")).split(' ').collect();
+    assert_eq!(files.len(), 2, "{said}");
+    for file in files {
+        std::fs::File::open(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+}
+
+#[test]
+fn more_snapshots_than_a_series_takes_are_refused() {
+    let folder = pile(257);
+    let output = ebb(&["leaks", folder.path().to_str().expect("a path of text")]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("257 snapshots are more than the 256"), "{said}");
+}
+
+#[test]
+fn a_run_that_is_named_by_its_log_has_its_classes() {
+    let run = Killed::with("");
+    let program = "
+const v8 = require('v8');
+class Session { constructor(id) { this.id = id; } }
+const kept = globalThis.kept = [];
+v8.writeHeapSnapshot('first.heapsnapshot');
+for (let id = 0; id < 8000; id++) kept.push(new Session(id));
+v8.writeHeapSnapshot('last.heapsnapshot');";
+    let mut node = Command::new("node");
+    let node = node.args(["-e", program]).current_dir(run.path.join("snapshots")).output();
+    assert!(node.expect("`node` starts: install it with `cargo xtask setup`").status.success());
+    let log = format!("{}/events.ndjson", run.path());
+    for path in [run.path(), &log] {
+        let classes = document(&ebb(&["leaks", "--json", path]))["classes"].to_string();
+        assert!(classes.contains("\"Session\""), "{path}: {classes}");
+    }
+}

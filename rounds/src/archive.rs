@@ -6,11 +6,11 @@ use crate::attach::site_rules;
 use crate::classes;
 use crate::folder::{self, FolderError};
 use crate::heap::{HeapError, HeapReader};
-use crate::pile;
+use crate::pile::{self, FILES_MAX};
 use ebbtide_loadgen::Scenario;
 use ebbtide_loadgen::scenario::MemoryWatch;
 use ebbtide_profiler::profile::Form;
-use ebbtide_profiler::series::{Observation, Series};
+use ebbtide_profiler::series::{OBSERVATIONS_MAX, Observation, Series};
 use ebbtide_profiler::verdict::{Rules, judge};
 use ebbtide_profiler::{Folded, SiteRules};
 use ebbtide_record::event::{RoundKind, SnapshotTaken};
@@ -64,6 +64,24 @@ pub enum ArchiveError {
         folder: PathBuf,
         /// How many.
         found: usize,
+    },
+    /// More snapshots than a series takes.
+    #[error(
+        "{found} snapshots are more than the {OBSERVATIONS_MAX} that a series takes: name those \
+         that matter, or each second one"
+    )]
+    TooMany {
+        /// How many.
+        found: usize,
+    },
+    /// A folder of so much that not all of it is looked at.
+    #[error(
+        "`{}` holds more than {FILES_MAX} files, which are not looked through: name the snapshots, \
+         or move them to a folder of their own", folder.display()
+    )]
+    Crowded {
+        /// Which.
+        folder: PathBuf,
     },
     /// The run has no snapshots.
     #[error(
@@ -148,7 +166,7 @@ pub fn judge_run(path: &Path, terms: &Terms) -> Result<Judged, ArchiveError> {
     let reader = HeapReader::new(terms.site_rules(of_run));
     let mut series = Series::default();
     let mut before = BTreeMap::new();
-    let mut missed = Vec::new();
+    let (mut missed, mut left_out) = (Vec::new(), 0_usize);
     for at in state.snapshots.iter().filter(|at| at.value.round.is_some()) {
         let taken = &at.value;
         let operations = difference(&before, &taken.operations);
@@ -156,7 +174,7 @@ pub fn judge_run(path: &Path, terms: &Terms) -> Result<Judged, ArchiveError> {
             Ok(mut observation) => {
                 observation.at_s = Some(at.t_ms as f64 / 1e3);
                 before.clone_from(&taken.operations);
-                series.push(observation);
+                left_out += usize::from(!series.push(observation));
             }
             Err(error) => missed.push(error),
         }
@@ -170,9 +188,15 @@ pub fn judge_run(path: &Path, terms: &Terms) -> Result<Judged, ArchiveError> {
     let mut verdict = judge(&series, &terms.rules(watch, true));
     // Whole heaps add to what is known of sites; without them the verdict stands.
     verdict.classes =
-        classes::compare_here(&path.join(folder::SNAPSHOTS), &verdict).unwrap_or_default();
+        classes::compare_here(&folder.join(folder::SNAPSHOTS), &verdict).unwrap_or_default();
     verdict.reasons.extend(missed.iter().map(|error| format!("a snapshot is missing: {error}")));
     verdict.reasons.extend(scenario.as_ref().err().cloned());
+    // As in the run itself, which went on without judging more.
+    if left_out > 0 {
+        verdict.reasons.push(format!(
+            "only the first {OBSERVATIONS_MAX} snapshots are judged, the last {left_out} are not"
+        ));
+    }
     let fail_on = watch.cloned().unwrap_or_default().fail_on;
     Ok(Judged { state, verdict, fail_on })
 }
@@ -218,6 +242,9 @@ fn observation(
 pub fn judge_files(paths: &[PathBuf], terms: &Terms) -> Result<MemoryVerdict, ArchiveError> {
     if let Some(work) = &terms.work {
         work.fits(paths.len())?;
+    }
+    if paths.len() > OBSERVATIONS_MAX {
+        return Err(ArchiveError::TooMany { found: paths.len() });
     }
     let reader = HeapReader::new(terms.site_rules(SiteRules::default()));
     let mut series = Series::default();
@@ -269,13 +296,23 @@ pub fn judge_pile(
 ) -> Result<(MemoryVerdict, Vec<String>), ArchiveError> {
     let failed = |source| HeapError::File { path: folder.to_owned(), source };
     let pile = pile::of(folder, |path| taken_ms(path, sidecar(path).as_ref())).map_err(failed)?;
+    if pile.is_cut {
+        return Err(ArchiveError::Crowded { folder: folder.to_owned() });
+    }
     if pile.snapshots.len() < SNAPSHOTS_MIN {
         return Err(ArchiveError::TooFew {
             folder: folder.to_owned(),
             found: pile.snapshots.len(),
         });
     }
-    Ok((judge_files(&pile.snapshots, terms)?, pile.skipped))
+    let mut verdict = judge_files(&pile.snapshots, terms)?;
+    // As in a run, whose snapshots are named from its folder too.
+    for round in &mut verdict.rounds {
+        if let Ok(within) = Path::new(&round.snapshot).strip_prefix(folder) {
+            round.snapshot = within.display().to_string();
+        }
+    }
+    Ok((verdict, pile.skipped))
 }
 
 impl Work {

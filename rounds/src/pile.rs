@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// Files that are looked at: a series has at most some hundred, and others may lie beside it.
-const FILES_MAX: usize = 10_000;
+pub const FILES_MAX: usize = 10_000;
 
 /// Bytes by which a file is told.
 const HEAD: usize = 4_096;
@@ -27,6 +27,8 @@ pub struct Pile {
     pub snapshots: Vec<PathBuf>,
     /// What was left out, and why.
     pub skipped: Vec<String>,
+    /// There is more than is looked at, and so nothing is known of the rest.
+    pub is_cut: bool,
 }
 
 /// Looks through a folder; `taken_ms` tells when a snapshot was taken, where it says so itself.
@@ -37,7 +39,11 @@ pub struct Pile {
 pub fn of(folder: &Path, taken_ms: impl Fn(&Path) -> Option<u64>) -> io::Result<Pile> {
     let mut pile = Pile::default();
     let mut found: Vec<(u64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(folder)?.take(FILES_MAX) {
+    for (index, entry) in fs::read_dir(folder)?.enumerate() {
+        if index >= FILES_MAX {
+            pile.is_cut = true;
+            break;
+        }
         let path = entry?.path();
         let Ok(about) = fs::metadata(&path) else { continue };
         if !about.is_file() || is_sidecar(&path) {
@@ -116,6 +122,17 @@ mod tests {
             ("heapdump-1.heapsnapshot", None),
         ] {
             assert_eq!(named_ms(name), ms, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_more_than_is_looked_at_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        for (count, is_cut) in [(FILES_MAX, false), (FILES_MAX + 1, true)] {
+            let first = if is_cut { FILES_MAX } else { 0 };
+            (first..count)
+                .for_each(|index| fs::write(folder.path().join(index.to_string()), "").unwrap());
+            assert_eq!(of(folder.path(), |_| None).unwrap().is_cut, is_cut, "{count}");
         }
     }
 

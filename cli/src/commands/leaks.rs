@@ -11,6 +11,7 @@ use ebbtide_record::event::{Body, Event};
 use ebbtide_record::verdict::SiteVerdict;
 use ebbtide_record::{Kind, MemoryVerdict, State, Verdict};
 use ebbtide_reports::finding;
+use ebbtide_reports::text::clean;
 use ebbtide_rounds::archive::{SNAPSHOTS_MIN, Terms, Work};
 use ebbtide_rounds::exit::Ending;
 use ebbtide_rounds::{archive, exit, folder};
@@ -113,7 +114,7 @@ impl Leaks {
                 if is_pile(run) {
                     let (verdict, skipped) = archive::judge_pile(run, &terms)?;
                     for line in skipped {
-                        output.say(&line);
+                        output.say(&clean(&line));
                     }
                     return self.told(State::default(), verdict, FAILING.to_vec(), output);
                 }
