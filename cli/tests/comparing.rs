@@ -11,7 +11,11 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Longer than any of these takes, on the busiest machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A stack, the allocating end first, with objects and bytes ever allocated, and live.
 type Stack = (&'static [(&'static str, &'static str, u64)], [u64; 4]);
@@ -486,4 +490,95 @@ fn heaps_of_node_are_compared_by_class() {
     let refused = ebb(folder.path(), &[&diff[..], &["--report", "svg=-"]].concat());
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("has objects and no stacks"));
+}
+
+/// Two timelines and a heap without stacks; a property, a class and a function are named so as to
+/// drive a terminal.
+const TIMELINES: &str = r"
+const { Session } = require('inspector');
+const fs = require('fs');
+const session = new Session();
+session.connect();
+const post = (method, params) => session.post('HeapProfiler.' + method, params);
+let text = '';
+session.on('HeapProfiler.addHeapSnapshotChunk', (m) => { text += m.params.chunk; });
+const write = (name) => { fs.writeFileSync(name, text); text = ''; };
+const hostile = '\u001b[2J';
+class Thing { constructor(i) { this.number = i; } }
+Object.defineProperty(Thing, 'name', { value: 'Thing' + hostile });
+const kept = globalThis.kept = { [hostile + 'list']: [] };
+function keep(count) { for (let i = 0; i < count; i++) kept[hostile + 'list'].push(new Thing(i)); }
+post('enable');
+post('takeHeapSnapshot', {}); write('plain.heapsnapshot');
+post('startTrackingHeapObjects', { trackAllocations: true });
+keep(500);
+post('takeHeapSnapshot', {}); write('a.heaptimeline');
+keep(1000);
+post('stopTrackingHeapObjects', { reportProgress: false }); write('b.heaptimeline');
+";
+
+#[test]
+fn timelines_are_compared_by_class_and_as_profiles() {
+    let folder = pair();
+    let node = Command::new("node").arg("-e").arg(TIMELINES).current_dir(folder.path()).output();
+    let node = node.expect("`node` is needed: `cargo xtask setup` says how to get it");
+    assert!(node.status.success(), "{}", String::from_utf8_lossy(&node.stderr));
+    let diff = ["diff", "a.heaptimeline", "b.heaptimeline"];
+    let classes = json(folder.path(), &[&diff[..], &["--json"]].concat());
+    assert_eq!(classes["schema"], "ebbtide/class-diff/1");
+    assert!(classes["notes"].to_string().contains("`--by site` reads it as a profile"));
+    let sites = json(folder.path(), &[&diff[..], &["--by", "site", "--json"]].concat());
+    assert!(names(&sites).iter().any(|name| name.contains("keep")), "{sites}");
+    let table = fine(folder.path(), &[&diff[..], &["--all"]].concat());
+    assert!(table.contains("list"), "{table}");
+    assert!(!table.contains('\u{1b}'), "an escape came through");
+    let plain = ["diff", "plain.heapsnapshot", "b.heaptimeline"];
+    for (words, said) in [
+        ([&diff[..], &["--report", "svg=-"]].concat(), "`--by site` reads an allocation timeline"),
+        ([&plain[..], &["--by", "site"]].concat(), "`plain.heapsnapshot` is a V8 heap snapshot"),
+        (vec!["diff", "b.heaptimeline", "after.pb"], "`b.heaptimeline` is an allocation timeline"),
+    ] {
+        let output = ebb(folder.path(), &words);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {error}");
+        assert!(error.contains(said), "{words:?}: {error}");
+    }
+}
+
+#[test]
+fn names_of_a_profile_drive_no_terminal() {
+    const HOSTILE: &[Stack] = &[(
+        &[("app::\u{1b}[2Jsteal", "/srv/\u{7}app.rs", 1), ("main\u{9b}2J", "main.rs", 2)],
+        [9, 900, 9, 900],
+    )];
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("x.pb"), profile(HOSTILE, 1, true)).unwrap();
+    for by in ["site", "function", "stack", "module"] {
+        let table = fine(folder.path(), &["show", "x.pb", "--by", by]);
+        let drives = |c: char| c.is_control() && c != '\n';
+        assert!(!table.contains(drives), "{by}: {table:?}");
+    }
+}
+
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
+    let mut show = Command::new(env!("CARGO_BIN_EXE_ebb"))
+        .arg("show")
+        .arg(&pipe)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let ended = loop {
+        match show.try_wait().unwrap() {
+            None if Instant::now() < deadline => std::thread::yield_now(),
+            ended => break ended,
+        }
+    };
+    let _ = show.kill();
+    let _ = show.wait();
+    assert_eq!(ended.and_then(|status| status.code()), Some(1), "nobody writes to it");
 }

@@ -9,6 +9,7 @@ use ebbtide_profiler::kind;
 use ebbtide_profiler::v8::{self, Change, Heap, Step};
 use ebbtide_record::Kind;
 use ebbtide_reports::figures;
+use ebbtide_reports::text::clean;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -43,6 +44,10 @@ pub(super) fn has_stacks(path: &Path) -> bool {
 /// The begin of a file without white space; nothing of one that cannot be read.
 fn begin(path: &Path) -> Vec<u8> {
     let mut begin = Vec::new();
+    // To open a pipe that nobody writes to would wait for ever.
+    if !path.is_file() {
+        return begin;
+    }
     let read = File::open(path).and_then(|file| file.take(LOOKED_AT).read_to_end(&mut begin));
     begin.retain(|byte| read.is_ok() && !byte.is_ascii_whitespace());
     begin
@@ -59,6 +64,10 @@ pub(super) struct Comparison<'a> {
     rows: Vec<Row>,
     /// No object of one is in the other.
     strangers: bool,
+    /// Nobody said what a row is to stand for.
+    by_default: bool,
+    /// V8 has recorded in each file where its objects were made.
+    have_stacks: bool,
 }
 
 struct Row {
@@ -88,15 +97,17 @@ pub(super) fn read(question: Question<'_>) -> Result<Comparison<'_>, Failure> {
     let by = rows.by.unwrap_or(By::Type);
     if !matches!(by, By::Type | By::Kind) {
         return Err(Failure::usage(format!(
-            "`--by {}`: a V8 heap snapshot has objects by class and no stacks: `--by type` or \
-             `kind`, or take a sampling profile or an allocation timeline, which have stacks",
-            table::word(by)
+            "`--by {}`: `{}` is a V8 heap snapshot, which has objects by class and no stacks: \
+             `--by type` or `kind`, or take sampling profiles or allocation timelines, which have \
+             stacks",
+            table::word(by),
+            question.paths().find(|path| !has_stacks(path)).unwrap_or(question.after).display()
         )));
     }
     if rows.cumulative {
         return Err(Failure::usage(
-            "`--cumulative`: a V8 heap snapshot has what is live and nothing of what was freed: \
-             leave it out",
+            "`--cumulative`: by class there is what is live and nothing of what was freed: leave \
+             it out, or take `--by site` where the files are allocation timelines",
         ));
     }
     let changes = match question.before {
@@ -123,7 +134,8 @@ pub(super) fn read(question: Question<'_>) -> Result<Comparison<'_>, Failure> {
         rows.wants_size(&row.figures()) && rows.wants_name([row.change.name.as_str()].into_iter())
     });
     rows.sort(&mut all, Row::figures);
-    Ok(Comparison { question, by, whole, row_count, rows: all, strangers })
+    let (by_default, have_stacks) = (rows.by.is_none(), question.paths().all(has_stacks));
+    Ok(Comparison { question, by, whole, row_count, rows: all, strangers, by_default, have_stacks })
 }
 
 fn heap(path: &Path) -> Result<Heap, Failure> {
@@ -161,7 +173,10 @@ impl Comparison<'_> {
     pub(super) fn notes(&self) -> Vec<String> {
         let strangers = "no object of one is in the other: V8 numbers objects within one process, \
                          and these look like snapshots of two";
-        self.strangers.then(|| strangers.to_owned()).into_iter().collect()
+        let stacks = "an allocation timeline has stacks too: `--by site` reads it as a profile";
+        let strangers = self.strangers.then(|| strangers.to_owned());
+        let stacks = (self.by_default && self.have_stacks).then(|| stacks.to_owned());
+        strangers.into_iter().chain(stacks).collect()
     }
 
     /// The result in a form.
@@ -169,6 +184,11 @@ impl Comparison<'_> {
         match form {
             HeapForm::Text => Ok(self.as_table().into_bytes()),
             HeapForm::Json => Ok(self.as_json().into_bytes()),
+            form if self.have_stacks => Err(Failure::usage(format!(
+                "`{}`: by class there are objects and no stacks: `--by site` reads an allocation \
+                 timeline as a profile, of which it can be made",
+                form.word()
+            ))),
             form => Err(Failure::usage(format!(
                 "`{}`: a V8 heap snapshot has objects and no stacks: `text` and `json` can be \
                  made of it, the others of a sampling profile",
@@ -219,7 +239,7 @@ impl Comparison<'_> {
             (false, true) => figures::bytes_change(change.retained_delta as f64),
             (false, false) => figures::bytes(change.retained as f64),
         };
-        let name = &change.name;
+        let name = clean(&change.name);
         let _ = if compared {
             writeln!(
                 out,
@@ -295,5 +315,5 @@ fn way_text(way: &[Step]) -> String {
     let skipped = way.len().saturating_sub(STEPS_SHOWN);
     let steps: Vec<String> = way[skipped..].iter().map(ToString::to_string).collect();
     let dots = if skipped > 0 { "... > " } else { "" };
-    format!("{dots}{}", steps.join(" > "))
+    clean(&format!("{dots}{}", steps.join(" > ")))
 }

@@ -13,6 +13,7 @@ pub(crate) use rows::Rows;
 
 use crate::failure::Failure;
 use crate::output::Output;
+use ebbtide_reports::text::clean;
 use rows::By;
 use std::path::Path;
 
@@ -31,7 +32,12 @@ impl Question<'_> {
     /// Rows of stacks are asked for, and V8 has recorded them in each file.
     fn has_stacks_wanted(&self) -> bool {
         let wanted = matches!(self.rows.by, Some(By::Site | By::Function | By::Stack | By::Module));
-        wanted && self.before.is_none_or(classes::has_stacks) && classes::has_stacks(self.after)
+        wanted && self.paths().all(classes::has_stacks)
+    }
+
+    /// The files, the earlier first.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.before.into_iter().chain([self.after])
     }
 
     /// What was looked at, for the head of a picture.
@@ -77,9 +83,14 @@ pub(crate) fn answer(
                 (true, Some(path)) => (path, question.after),
                 (_, path) => (question.after, path.unwrap_or(question.after)),
             };
+            let what = if classes::has_stacks(heap) {
+                "an allocation timeline of V8"
+            } else {
+                "a V8 heap snapshot, which has objects by class and no stacks"
+            };
             return Err(Failure::usage(format!(
-                "`{}` is a V8 heap snapshot, which has objects by class and no stacks, and `{}` \
-                 is none: compare two of a kind (a V8 sampling profile has stacks and no classes)",
+                "`{}` is {what}, and `{}` is none: compare two of a kind (a V8 sampling profile \
+                 has stacks and no classes)",
                 heap.display(),
                 other.display()
             )));
@@ -94,7 +105,7 @@ pub(crate) fn answer(
         Answer::Classes(classes) => classes.render(form),
     })?;
     for note in notes {
-        output.say(&format!("note: {note}"));
+        output.say(&clean(&format!("note: {note}")));
     }
     Ok(())
 }

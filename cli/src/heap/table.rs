@@ -7,6 +7,7 @@ use super::sites::Sites;
 use clap::ValueEnum;
 use ebbtide_profiler::diff::DiffRow;
 use ebbtide_record::verdict::FrameLine;
+use ebbtide_reports::text::clean;
 use ebbtide_reports::{figures, finding};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -54,7 +55,7 @@ pub(super) fn sites_text(sites: &Sites<'_>) -> String {
                 row.objects.as_ref().map_or_else(|| "-".to_owned(), |n| count(n.value)),
             )
         };
-        let place = finding::place(&row.function, &row.file, row.line);
+        let place = clean(&finding::place(&row.function, &row.file, row.line));
         let kind = row.kind.key();
         let _ = writeln!(out, "{estimate:>width$}  {columns}  {kind:<10}  {place}");
         if sites.by == By::Stack {
@@ -115,7 +116,7 @@ fn signed(count: f64) -> String {
 fn frames(out: &mut String, stack: &[FrameLine]) {
     for line in stack.iter().take(FRAMES_SHOWN) {
         let mark = if line.own { "*" } else { " " };
-        let place = finding::place(&line.function, &line.file, line.line);
+        let place = clean(&finding::place(&line.function, &line.file, line.line));
         let _ = writeln!(out, "{:>30} {place}", mark);
     }
     let more = stack.len().saturating_sub(FRAMES_SHOWN);
