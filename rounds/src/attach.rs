@@ -2,6 +2,7 @@
 //! snapshots, and what counts as own code. In: the scenario. Out: a source, an environment, rules.
 //! Asking for snapshots is left to `capture`.
 
+use crate::control::Control;
 use crate::folder::{self, RunFolder};
 use crate::listening;
 use crate::request::{RunError, RunRequest};
@@ -59,17 +60,25 @@ fn with_free_port(said: &str) -> String {
 ///
 /// # Errors
 ///
-/// When memory is to be watched and the heap cannot be had.
+/// When memory is to be watched and the heap cannot be had, or a stop is asked for. What was
+/// changed in the target is put back then.
 pub async fn attach(
     scenario: &Scenario,
     target: &RunningTarget,
+    control: &Control,
 ) -> Result<Option<Source>, RunError> {
     let wanted = scenario.memory.is_some();
-    let source = match way(scenario, target).await {
+    let way = tokio::select! {
+        way = way(scenario, target) => way,
+        () = control.stopped() => return Err(RunError::Interrupted),
+    };
+    let source = match way {
         None => return without_process(wanted),
         Some(Ok(source)) if !wanted => Ok(source.from_outside()),
         Some(Ok(source)) if scenario.target.heap == HeapSource::Signal => Ok(source.by_signal()),
-        Some(Ok(source)) => opened(source.with_own(&scenario.target.own)).await,
+        Some(Ok(source)) => {
+            return opened(source.with_own(&scenario.target.own), control).await.map(Some);
+        }
         Some(Err(error)) => Err(error),
     };
     match source {
@@ -107,8 +116,15 @@ async fn way(scenario: &Scenario, target: &RunningTarget) -> Option<Result<Sourc
 }
 
 /// An inspector is opened before the first operation, since it samples what is made afterwards.
-async fn opened(mut source: Source) -> Result<Source, SourceError> {
-    source.open().await?;
+async fn opened(mut source: Source, control: &Control) -> Result<Source, RunError> {
+    let opened = tokio::select! {
+        opened = source.open() => opened.map_err(RunError::from),
+        () = control.stopped() => Err(RunError::Interrupted),
+    };
+    if let Err(error) = opened {
+        source.release().await;
+        return Err(error);
+    }
     Ok(source)
 }
 

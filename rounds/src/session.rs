@@ -95,10 +95,33 @@ async fn with_target(
 ) -> Result<(i32, State), RunError> {
     let plan = Arc::new(Plan::resolve(&request.scenario, &target.base)?);
     folder.write(folder::PLAN, &serde_json::to_vec_pretty(&*plan).unwrap_or_default())?;
-    let source = tokio::select! {
-        source = attach(&request.scenario, target) => source?,
-        () = control.stopped() => return Err(RunError::Interrupted),
-    };
+    let source = attach(&request.scenario, target, &control).await?;
+    // What was started for the run ends with it; what runs on is to run as it did before.
+    let lent = source.clone().filter(|_| !target.is_ours());
+    let leaving = tokio::spawn(release_at_abort(lent.clone(), control.clone()));
+    let result = with_source(request, (control, events), folder, target, (plan, source)).await;
+    leaving.abort();
+    if let Some(source) = lent {
+        source.release().await;
+    }
+    result
+}
+
+/// Lets go of the target as soon as leaving at once is asked for, whatever is waited for.
+async fn release_at_abort(source: Option<Source>, control: Control) {
+    control.aborted().await;
+    if let Some(source) = source {
+        source.release().await;
+    }
+}
+
+async fn with_source(
+    request: &RunRequest,
+    (control, events): (Control, Sender<Event>),
+    folder: &RunFolder,
+    target: &mut RunningTarget,
+    (plan, source): (Arc<Plan>, Option<Source>),
+) -> Result<(i32, State), RunError> {
     let hlog_path = folder.path().join(folder::HISTOGRAMS);
     let unwritable = |source| FolderError::Unwritable { path: hlog_path.clone(), source };
     let hlog = File::create(&hlog_path)

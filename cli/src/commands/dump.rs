@@ -4,6 +4,7 @@
 
 use super::on_runtime;
 use crate::failure::Failure;
+use crate::interrupt::Signals;
 use crate::output::Output;
 use clap::Args;
 use ebbtide_profiler::source::{Fetched, Target};
@@ -85,10 +86,22 @@ impl Dump {
         };
         output.say("the process answers nothing until its heap is written");
         let taken = on_runtime(1, async {
-            let taken = target.whole_heap(&path, u64::MAX).await;
-            target.release().await;
-            Ok(taken?)
+            let mut signals = Signals::catch()?;
+            let taken = tokio::select! {
+                taken = target.whole_heap(&path, u64::MAX) => Some(taken),
+                () = signals.next() => None,
+            };
+            if taken.is_none() {
+                output
+                    .say("stopping: what was changed in it is put back; once more leaves at once");
+            }
+            tokio::select! {
+                () = target.release() => {}
+                () = signals.next() => {}
+            }
+            Ok(taken.transpose()?)
         })?;
+        let Some(taken) = taken else { return Ok(exit::INTERRUPTED) };
         let bytes = taken.map_or(0, |taken| taken.bytes);
         if self.json {
             let told = serde_json::json!({ "path": path, "bytes": bytes });

@@ -80,7 +80,23 @@ impl Watch {
         }
         let purpose = Purpose { snapshots: source.has_heap(), owns_run: false };
         let state = on_runtime(1, async {
-            source.open().await?;
+            let control = Control::default();
+            interrupt::obey(control.clone(), output)?;
+            let opened = tokio::select! {
+                opened = source.open() => opened.map(|()| true),
+                () = control.stopped() => Ok(false),
+            };
+            if !matches!(opened, Ok(true)) {
+                source.release().await;
+                opened?;
+                return Ok(None);
+            }
+            // Whatever is waited for then: leaving at once leaves nothing changed behind.
+            let (lent, leaving) = (source.clone(), control.clone());
+            tokio::spawn(async move {
+                leaving.aborted().await;
+                lent.release().await;
+            });
             let request = WatchRequest {
                 source: source.clone(),
                 name: self.target.clone(),
@@ -88,16 +104,15 @@ impl Watch {
                 heap: HeapReader::new(rules),
                 version: VERSION.to_owned(),
             };
-            let control = Control::default();
-            interrupt::obey(control.clone(), output)?;
             let (sender, events) = follow::channel();
             let follow = Follow { output, screen, purpose };
             let watched = watch(request, control.clone(), sender);
             let (state, followed) = tokio::join!(watched, follow.until_end(events, control));
             source.release().await;
             followed?;
-            Ok(state?)
+            Ok(Some(state?))
         })?;
+        let Some(state) = state else { return Ok(exit::INTERRUPTED) };
         output.run(&state, None, self.json)?;
         Ok(exit::FINE)
     }

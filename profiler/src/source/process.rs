@@ -110,6 +110,21 @@ pub(crate) fn variable(pid: u32, name: &str) -> Option<PathBuf> {
     (!value.is_empty()).then(|| PathBuf::from(OsString::from_vec(value.to_vec())))
 }
 
+/// It lives in our network, so that its ports are what they seem. False where that cannot be seen.
+pub(crate) fn shares_network(pid: u32) -> bool {
+    let ours = std::fs::read_link("/proc/self/ns/net");
+    let its = std::fs::read_link(format!("/proc/{pid}/ns/net"));
+    matches!((ours, its), (Ok(ours), Ok(its)) if ours == its)
+}
+
+/// The number that a process has for itself, which in a container is another.
+pub(crate) fn pid_inside(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    // Kernels without namespaces of pids do not tell.
+    numbers.map_or(Some(pid), |numbers| numbers.split_whitespace().last()?.parse().ok())
+}
+
 /// A path as the process means it: relative ones begin at its own folder.
 pub(crate) fn resolve(pid: u32, path: &Path) -> PathBuf {
     if path.is_absolute() {
@@ -140,6 +155,8 @@ mod tests {
         assert!(memory.rss_bytes > 100_000 && memory.threads >= 1 && memory.open_files >= 3);
         assert_eq!(exe(pid), std::env::current_exe().ok());
         assert!(!is_go(pid), "this is written in Rust");
+        assert!(shares_network(pid) && !shares_network(u32::MAX));
+        assert_eq!(pid_inside(pid), Some(pid));
         assert!(matches!(Status::of(u32::MAX), Err(SourceError::NoProcess { .. })));
     }
 }

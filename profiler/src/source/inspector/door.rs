@@ -6,11 +6,13 @@
 
 use super::super::http::Endpoint;
 use super::super::{SourceError, process, sockets};
+use super::Traces;
 use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a process may take to open its inspector: its main thread has to come to it.
@@ -28,6 +30,9 @@ const PORT_DEFAULT: u16 = 9229;
 /// The number of SIGUSR1 on Linux.
 const SIGUSR1: u32 = 10;
 
+/// What a process listens on, by inode.
+pub(super) type Sockets = BTreeMap<u64, SocketAddr>;
+
 /// An inspector that answers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Door {
@@ -39,6 +44,9 @@ pub(super) struct Door {
     pub(super) pid: Option<u32>,
     /// It was closed before, and is to be closed again.
     pub(super) was_closed: bool,
+    /// It was named by its address; the process is a guess by who holds the port, which may be
+    /// one that passes on.
+    pub(super) is_named: bool,
 }
 
 /// What `/json/list` says of one context.
@@ -60,16 +68,31 @@ pub fn is_node(pid: u32) -> bool {
 }
 
 /// Finds the inspector of a process, and opens it if it is closed.
-pub(super) async fn of_process(pid: u32) -> Result<Door, SourceError> {
+pub(super) async fn of_process(pid: u32, traces: &Mutex<Traces>) -> Result<Door, SourceError> {
     let status = process::Status::of(pid)?;
     let refused =
         |reason: String| SourceError::Inspector { pid, name: status.name.clone(), reason };
+    // Its ports would be others' here, and what the signal opens could not be closed again.
+    if !process::shares_network(pid) {
+        return Err(refused(
+            "it lives in another network (a container), or may not be looked into; run `ebb` \
+             there, as the user it belongs to, or give the URL of its inspector"
+                .to_owned(),
+        ));
+    }
+    let traces = || traces.lock().unwrap_or_else(PoisonError::into_inner);
+    let asked = traces().before.clone();
+    if let Some(before) = &asked
+        && let Some(door) = new_one(pid, before).await
+    {
+        return Ok(door);
+    }
     let words = Words::of(pid);
     let before = sockets::listening(pid);
     let likely = before.values().filter(|address| words.is_open || words.port() == address.port());
     for address in likely {
         if let Some(path) = ask(*address).await {
-            return Ok(Door::at(*address, path, pid, false));
+            return Ok(Door::at(*address, path, pid, asked.is_some()));
         }
     }
     if !status.catches(SIGUSR1) {
@@ -86,6 +109,8 @@ pub(super) async fn of_process(pid: u32) -> Result<Door, SourceError> {
              that, or start the target with `NODE_OPTIONS=--inspect-port=0`"
         )));
     }
+    // Before it is sent: it may be opened by us from now on, whatever becomes of this question.
+    let before = traces().before.get_or_insert(before).clone();
     send(pid)?;
     let deadline = Instant::now() + OPEN_WITHIN;
     while Instant::now() < deadline {
@@ -117,24 +142,25 @@ pub(super) async fn at_url(url: &str) -> Result<Door, SourceError> {
     let local = local.filter(|address| address.ip().is_loopback());
     let pid = local.and_then(|address| sockets::owners(address.port()).into_iter().next());
     if path != "/" && plain.is_some() {
-        return Ok(Door { authority, path, pid, was_closed: false });
+        return Ok(Door { authority, path, pid, was_closed: false, is_named: true });
     }
     let body = endpoint.ask(Method::GET, "/json/list", ASK_WITHIN).await?;
     let path = path_of(&body).ok_or_else(|| SourceError::Answer {
         url: url.to_owned(),
         reason: "no inspector lists its contexts there".to_owned(),
     })?;
-    Ok(Door { authority, path, pid, was_closed: false })
+    Ok(Door { authority, path, pid, was_closed: false, is_named: true })
 }
 
 impl Door {
     fn at(address: SocketAddr, path: String, pid: u32, was_closed: bool) -> Self {
-        Self { authority: reachable(address).to_string(), path, pid: Some(pid), was_closed }
+        let authority = reachable(address).to_string();
+        Self { authority, path, pid: Some(pid), was_closed, is_named: false }
     }
 }
 
 /// A socket of the process that was not there before and is an inspector's.
-async fn new_one(pid: u32, before: &BTreeMap<u64, SocketAddr>) -> Option<Door> {
+pub(super) async fn new_one(pid: u32, before: &Sockets) -> Option<Door> {
     let now = sockets::listening(pid);
     for (_, address) in now.iter().filter(|(inode, _)| !before.contains_key(inode)) {
         if let Some(path) = ask(*address).await {

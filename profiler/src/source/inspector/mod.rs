@@ -14,7 +14,7 @@ pub use door::is_node;
 pub use whole::{HEAP_SIZE_MAX, WholeHeap};
 
 use super::{Fetched, Memory, SourceError, process, process_memory};
-use door::Door;
+use door::{Door, Sockets};
 use ebbtide_record::snapshot::{AllocatorTotals, SCHEMA, Sampling};
 use ebbtide_record::{Census, Kind, Sidecar};
 use questions::{Counted, FunctionPlace, Group, Scripts, UnderWay};
@@ -22,10 +22,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OnceCell;
+use tokio::time::{sleep, timeout};
 use wire::Wire;
 
 /// Bytes between two samples: finer costs a sixth of the CPU, and this cannot be told from none.
@@ -36,6 +37,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Time for what goes through the whole heap: a collection, a profile, a count of instances.
 const HEAP_WITHIN: Duration = Duration::from_secs(60);
+
+/// Time for an inspector to open that was asked to, when nobody waits for it any more.
+const LATE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Pause between two looks for it.
+const LATE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Groups of listeners and timers whose function is looked for, the largest first: each costs two
 /// questions, and a leak is soon the largest.
@@ -52,6 +59,17 @@ const GROUP: &str = "ebb";
 pub(crate) struct Inspector {
     at: At,
     session: Arc<OnceCell<Session>>,
+    /// Survives a question that failed or was given up: what it began has to be undone.
+    traces: Arc<Mutex<Traces>>,
+}
+
+/// What was done to the target so far.
+#[derive(Debug, Default)]
+pub(super) struct Traces {
+    /// On what it listened when its inspector was asked to open. Absent where it was open.
+    before: Option<Sockets>,
+    /// Where its inspector is, once something may have been changed by it.
+    door: Option<Door>,
 }
 
 /// Where the inspector is.
@@ -70,12 +88,13 @@ impl std::fmt::Debug for Inspector {
 impl Inspector {
     /// That of a process.
     pub(crate) fn of_process(pid: u32) -> Self {
-        Self { at: At::Process(pid), session: Arc::default() }
+        Self { at: At::Process(pid), session: Arc::default(), traces: Arc::default() }
     }
 
     /// That at a URL: `ws://host:port`, with or without a path.
     pub(crate) fn at_url(url: &str) -> Self {
-        Self { at: At::Url(url.to_owned()), session: Arc::default() }
+        let at = At::Url(url.to_owned());
+        Self { at, session: Arc::default(), traces: Arc::default() }
     }
 
     /// The target in words.
@@ -90,7 +109,7 @@ impl Inspector {
     pub(crate) fn pid(&self) -> Option<u32> {
         match (&self.at, self.session.get()) {
             (At::Process(pid), _) => Some(*pid),
-            (At::Url(_), Some(session)) => session.door.pid,
+            (At::Url(_), Some(session)) => session.pid,
             (At::Url(_), None) => None,
         }
     }
@@ -100,21 +119,67 @@ impl Inspector {
         self.session
             .get_or_try_init(|| async {
                 let door = match &self.at {
-                    At::Process(pid) => door::of_process(*pid).await?,
+                    At::Process(pid) => door::of_process(*pid, &self.traces).await?,
                     At::Url(url) => door::at_url(url).await?,
                 };
-                Session::begin(door).await
+                let session = Session::connect(door).await?;
+                // From here on something may have been changed.
+                self.traces().door = Some(session.door.clone());
+                match session.begin().await {
+                    Ok(()) => Ok(session),
+                    Err(error) => {
+                        self.undo(Some(&session)).await;
+                        Err(error)
+                    }
+                }
             })
             .await
     }
 
-    /// Ends the session, if one was begun: sampling stopped, flags put back, the inspector closed
-    /// where it was closed before. The target may be gone, and then nothing is left to do.
+    /// Puts back what was changed: sampling stopped, flags as they were, the inspector closed
+    /// where it was closed before. Also after an `open` that failed or was dropped half-way. The
+    /// target may be gone, and then nothing is left to do.
     pub(crate) async fn release(&self) {
-        if let Some(session) = self.session.get() {
+        self.undo(self.session.get()).await;
+    }
+
+    async fn undo(&self, session: Option<&Session>) {
+        // Taken, so that whoever comes second does nothing.
+        let traces = std::mem::take(&mut *self.traces());
+        if let Some(session) = session
+            && (traces.door.is_none() || session.end().await)
+        {
+            return;
+        }
+        let door = match (traces.door, traces.before, &self.at) {
+            (Some(door), ..) => Some(door),
+            (None, Some(before), At::Process(pid)) => late(*pid, &before).await,
+            _ => None,
+        };
+        let Some(door) = door else { return };
+        // Another connection, where there was none or it broke.
+        if let Ok(session) = Session::connect(door).await {
             session.end().await;
         }
     }
+
+    fn traces(&self) -> MutexGuard<'_, Traces> {
+        self.traces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An inspector that opens although nobody waits for it any more.
+async fn late(pid: u32, before: &Sockets) -> Option<Door> {
+    let opening = async {
+        loop {
+            if let Some(door) = door::new_one(pid, before).await {
+                return Some(door);
+            }
+            process::Status::of(pid).ok()?;
+            sleep(LATE_PAUSE).await;
+        }
+    };
+    timeout(LATE_WITHIN, opening).await.ok().flatten()
 }
 
 /// A session with an inspector, sampling.
@@ -122,6 +187,8 @@ impl Inspector {
 pub(crate) struct Session {
     wire: Wire,
     door: Door,
+    /// The process, where it is certain.
+    pid: Option<u32>,
     sequence: AtomicU64,
     has_ended: AtomicBool,
 }
@@ -167,19 +234,33 @@ struct Internal {
 }
 
 impl Session {
-    async fn begin(door: Door) -> Result<Self, SourceError> {
+    /// Connects, and makes certain that it is the process that was meant. Changes nothing.
+    async fn connect(door: Door) -> Result<Self, SourceError> {
         let wire = Wire::connect(&door.authority, &door.path).await?;
         let (sequence, has_ended) = (AtomicU64::new(0), AtomicBool::new(false));
-        let session = Self { wire, door, sequence, has_ended };
-        session.tell("HeapProfiler.enable", json!({})).await?;
-        session.evaluate::<bool>(questions::KEEP_CALLERS_APART).await?;
+        let mut session = Self { wire, pid: door.pid, door, sequence, has_ended };
+        let Some(pid) = session.door.pid else { return Ok(session) };
+        let inside: u32 = session.evaluate(questions::PID).await?;
+        if process::pid_inside(pid) == Some(inside) {
+            return Ok(session);
+        }
+        if session.door.is_named {
+            session.pid = None;
+            return Ok(session);
+        }
+        Err(session.odd(format!("it is the inspector of another process than {pid}")))
+    }
+
+    /// Lets it sample.
+    async fn begin(&self) -> Result<(), SourceError> {
+        self.tell("HeapProfiler.enable", json!({})).await?;
+        self.evaluate::<bool>(questions::KEEP_CALLERS_APART).await?;
         let sampling = json!({
             "samplingInterval": INTERVAL,
             "includeObjectsCollectedByMajorGC": false,
             "includeObjectsCollectedByMinorGC": false,
         });
-        session.tell("HeapProfiler.startSampling", sampling).await?;
-        Ok(session)
+        self.tell("HeapProfiler.startSampling", sampling).await
     }
 
     /// The sampled heap of what survives a collection, with a census taken before it.
@@ -198,13 +279,13 @@ impl Session {
         let used = self.evaluate::<f64>(questions::HEAP_USED).await?;
         let sidecar = Sidecar {
             schema: SCHEMA.to_owned(),
-            pid: self.door.pid.unwrap_or_default(),
+            pid: self.pid.unwrap_or_default(),
             exe: self.exe(),
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
             at_unix_ms: unix_ms(),
             trigger: "inspector".to_owned(),
             sampling: Sampling { mean_bytes: INTERVAL },
-            process: self.door.pid.and_then(|pid| process_memory(pid).ok()).unwrap_or_default(),
+            process: self.pid.and_then(|pid| process_memory(pid).ok()).unwrap_or_default(),
             allocator: AllocatorTotals {
                 allocated_bytes: used.max(0.0) as u64,
                 ..AllocatorTotals::default()
@@ -216,7 +297,7 @@ impl Session {
     }
 
     fn exe(&self) -> String {
-        let exe = self.door.pid.and_then(process::exe);
+        let exe = self.pid.and_then(process::exe);
         exe.map(|path| path.display().to_string()).unwrap_or_default()
     }
 
@@ -231,7 +312,7 @@ impl Session {
 
     /// Its memory as the kernel sees it. What V8 says of its heap in between has garbage in it.
     pub(crate) fn memory(&self) -> Result<Memory, SourceError> {
-        let pid = self.door.pid.ok_or_else(|| SourceError::NotOffered {
+        let pid = self.pid.ok_or_else(|| SourceError::NotOffered {
             target: format!("`{}`", self.wire.url()),
             what: "its memory (give its pid as well)",
         })?;
@@ -359,19 +440,26 @@ impl Session {
         SourceError::Answer { url: self.wire.url().to_owned(), reason }
     }
 
-    /// Puts everything back. Each step is tried, whatever became of the one before it.
-    async fn end(&self) {
+    /// Puts everything back, and tells whether the target was told to. Both wishes are sent before
+    /// either is answered: the target may be busy for long, and we be ended before. Sampling ends
+    /// with the connection.
+    async fn end(&self) -> bool {
         if self.has_ended.swap(true, Ordering::Relaxed) {
-            return;
+            return true;
         }
-        let _ = self.tell("HeapProfiler.stopSampling", json!({})).await;
-        let _ = self.tell("HeapProfiler.disable", json!({})).await;
-        let _ = self.evaluate::<bool>(questions::LET_CALLERS_JOIN).await;
-        if self.door.was_closed {
-            let _ = self.evaluate::<bool>(questions::CLOSE).await;
-        }
+        self.wire.pieces_to(None).await;
+        let flags = self.evaluate::<bool>(questions::LET_CALLERS_JOIN);
+        let close = async {
+            match self.door.was_closed {
+                true => self.evaluate::<bool>(questions::CLOSE).await.map(drop),
+                false => Ok(()),
+            }
+        };
+        let (flags, closed) = tokio::join!(flags, close);
         // Closing waits for sessions that are open.
         self.wire.hang_up().await;
+        let is_lost = |error| matches!(error, SourceError::Unreachable { .. });
+        !(flags.is_err_and(is_lost) || closed.is_err_and(is_lost))
     }
 }
 

@@ -16,12 +16,20 @@ v8.setFlagsFromString('--no-turbo-inlining'); \
 if (parseInt(process.versions.v8) >= 12) v8.setFlagsFromString('--no-maglev-inlining'); \
 return true; })()\n//# sourceURL=ebb:flags\n";
 
-/// The same, put back.
+/// The same, put back, unless the process was started with them off.
 pub(super) const LET_CALLERS_JOIN: &str = "\
 (() => { const v8 = require('v8'); \
-v8.setFlagsFromString('--turbo-inlining'); \
-if (parseInt(process.versions.v8) >= 12) v8.setFlagsFromString('--maglev-inlining'); \
+const told = process.execArgv.concat((process.env.NODE_OPTIONS ?? '').split(' ')); \
+const off = told.map((word) => word.replaceAll('_', '-')); \
+const put = (name) => { \
+  if (!off.includes('--no-' + name) && !off.includes('--no' + name)) \
+    v8.setFlagsFromString('--' + name); }; \
+put('turbo-inlining'); \
+if (parseInt(process.versions.v8) >= 12) put('maglev-inlining'); \
 return true; })()\n//# sourceURL=ebb:flags\n";
+
+/// The number of the process that answers.
+pub(super) const PID: &str = "process.pid\n//# sourceURL=ebb:pid\n";
 
 /// Closes the inspector from inside, a moment after this has been answered. The module is taken
 /// before: `require` inside the timer would throw and end the process.

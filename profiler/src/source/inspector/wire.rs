@@ -19,6 +19,9 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 /// Time to connect and to shake hands. Targets are on this machine or next to it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Time to take leave: the target's own thread for this answers even when the main one is busy.
+const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
+
 /// Calls that wait to be sent: a session has one at a time, and the census beside it.
 const CALLS_MAX: usize = 16;
 
@@ -128,14 +131,19 @@ impl Wire {
     /// Lets pieces of a snapshot go to a channel, or nowhere.
     pub(super) async fn pieces_to(&self, sink: Option<mpsc::Sender<String>>) {
         // A task that is gone sends no pieces.
-        let _ = self.calls.send(Call::Pieces(sink)).await;
+        let telling = self.calls.send(Call::Pieces(sink));
+        let _ = tokio::time::timeout(HANG_UP_WITHIN, telling).await;
     }
 
     /// Closes the connection.
     pub(super) async fn hang_up(&self) {
-        // It may be closed already.
-        let _ = self.calls.send(Call::HangUp).await;
-        self.calls.closed().await;
+        let hanging_up = async {
+            // It may be closed already.
+            let _ = self.calls.send(Call::HangUp).await;
+            self.calls.closed().await;
+        };
+        // One that does not take leave is left without.
+        let _ = tokio::time::timeout(HANG_UP_WITHIN, hanging_up).await;
     }
 
     /// The address, as errors name it.
