@@ -11,6 +11,10 @@ use ebbtide_profiler::source::{Fetched, Target as Source};
 use ebbtide_record::Sidecar;
 use ebbtide_record::event::{SITES_IN_SNAPSHOT_MAX, SiteLive, Warning};
 use std::path::{Path, PathBuf};
+use tokio::io::AsyncWriteExt;
+
+/// Rights of a file of a heap: what a server keeps in memory is as secret as the server.
+const OWNER_ONLY: u32 = 0o600;
 
 /// Takes the snapshots of one run.
 #[derive(Debug)]
@@ -82,7 +86,14 @@ impl Capture {
 
     async fn write(&self, name: &str, content: &[u8]) -> Result<(), HeapError> {
         let path = self.folder.join(name);
-        tokio::fs::write(&path, content).await.map_err(|source| HeapError::File { path, source })
+        let writing = async {
+            let mut options = tokio::fs::OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(OWNER_ONLY);
+            let mut file = options.open(&path).await?;
+            file.write_all(content).await?;
+            file.flush().await
+        };
+        writing.await.map_err(|source| HeapError::File { path, source })
     }
 }
 

@@ -11,7 +11,12 @@ use ebbtide_profiler::source::{Fetched, Target};
 use ebbtide_reports::figures;
 use ebbtide_rounds::exit;
 use ebbtide_rounds::journal::unix_ms;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+/// Rights of a file of a heap.
+const OWNER_ONLY: u32 = 0o600;
 
 /// The arguments of `ebb dump`.
 #[derive(Args, Debug)]
@@ -134,13 +139,20 @@ impl Dump {
                 path.display()
             ))
         };
-        std::fs::write(&path, &fetched.bytes).map_err(unwritable)?;
+        write(&path, &fetched.bytes).map_err(unwritable)?;
         if let Some(sidecar) = &fetched.sidecar {
             let text = serde_json::to_vec_pretty(sidecar).unwrap_or_default();
-            std::fs::write(beside(&path), text).map_err(unwritable)?;
+            write(&beside(&path), &text).map_err(unwritable)?;
         }
         Ok(path)
     }
+}
+
+/// Writes a file for its owner alone: what a server keeps in memory is as secret as the server.
+fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut options = std::fs::File::options();
+    let file = options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(path);
+    file?.write_all(content)
 }
 
 /// The name of the sidecar of a snapshot.

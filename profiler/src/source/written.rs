@@ -44,8 +44,7 @@ pub(crate) struct Writer {
 pub(crate) fn find(pid: u32) -> Option<Writer> {
     let signal = by_option(pid).or_else(|| by_module(pid))?;
     let status = process::Status::of(pid).ok()?;
-    let number = u32::try_from(signal.as_raw()).ok()?;
-    if !status.catches(number) {
+    if !catches(&status, signal) {
         return None;
     }
     let folder = process::resolve(pid, Path::new("."));
@@ -58,6 +57,14 @@ impl Writer {
         let before = self.files()?;
         let target = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         let target = target.ok_or(SourceError::NoProcess { pid: self.pid })?;
+        // Each time: it may have let go of the signal, or its number be another's by now.
+        let status = process::Status::of(self.pid)?;
+        if !catches(&status, self.signal) {
+            return Err(SourceError::Signal {
+                pid: self.pid,
+                reason: "it no longer handles the signal and would die of it".to_owned(),
+            });
+        }
         kill_process(target, self.signal).map_err(|error| match error {
             rustix::io::Errno::SRCH => SourceError::NoProcess { pid: self.pid },
             error => SourceError::Signal { pid: self.pid, reason: error.to_string() },
@@ -92,6 +99,10 @@ impl Writer {
     fn failed(&self, reason: String) -> SourceError {
         SourceError::Folder { path: self.folder.clone(), reason }
     }
+}
+
+fn catches(status: &process::Status, signal: Signal) -> bool {
+    u32::try_from(signal.as_raw()).is_ok_and(|number| status.catches(number))
 }
 
 /// `--heapsnapshot-signal=SIGUSR2`, or the name as the next argument.
@@ -133,7 +144,10 @@ fn is_whole(path: &Path) -> bool {
         tail.retain(|byte| !byte.is_ascii_whitespace());
         Ok(tail)
     };
-    tail().is_ok_and(|tail| tail.ends_with(END) && tail.get(tail.len() - 3) == Some(&b'"'))
+    tail().is_ok_and(|tail| {
+        let before = tail.len().checked_sub(END.len() + 1).and_then(|at| tail.get(at));
+        tail.ends_with(END) && before == Some(&b'"')
+    })
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -173,6 +187,7 @@ mod tests {
             ("{\"snapshot\":{},\"strings\":[\"a\"]}\n", true),
             ("{\"snapshot\":{},\"strings\":[\"a", false),
             ("{\"snapshot\":{},\"nodes\":[1]}", false),
+            ("]}", false),
             ("", false),
         ] {
             let path = folder.path().join("a.heapsnapshot");

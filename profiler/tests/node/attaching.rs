@@ -10,6 +10,7 @@ use ebbtide_profiler::{Folded, SiteRules, Symbolizer, parse, site};
 use ebbtide_record::{Census, Kind};
 use std::net::TcpListener;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Keeps what it is told to keep, in three ways.
 const PROGRAM: &str = r"
@@ -158,4 +159,28 @@ async fn an_inspector_that_is_open_is_found_by_process_and_by_url_and_stays_open
         let still: Vec<_> = sockets::listening(program.pid()).into_values().collect();
         assert_eq!(still, [address]);
     }
+}
+
+#[tokio::test]
+async fn an_inspector_that_is_given_up_half_way_is_closed_again() {
+    let mut program = Program::start(PROGRAM, "--inspect-port=0");
+    let mut target = Target::attach(program.pid()).unwrap();
+    let is_open = || !sockets::listening(program.pid()).is_empty();
+    let seen = async {
+        while !is_open() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = seen => {}
+        opened = target.open() => panic!("it was open before it was seen: {opened:?}"),
+    }
+    target.release().await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_open() {
+        assert!(Instant::now() < deadline, "the inspector stays open");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(program.ask("keep 1"), "done");
 }

@@ -8,6 +8,7 @@ use super::{Session, questions};
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -18,6 +19,9 @@ pub const HEAP_SIZE_MAX: u64 = 96 << 20;
 
 /// Bytes of a file: V8 cannot keep heaps of which the text has more.
 const FILE_MAX: u64 = 8 << 30;
+
+/// Rights of a file of a heap, which has all secrets in it.
+const OWNER_ONLY: u32 = 0o600;
 
 /// Time for a whole heap: some MB a second on a slow machine.
 const WHOLE_WITHIN: Duration = Duration::from_secs(600);
@@ -40,32 +44,48 @@ impl Session {
     /// Writes the whole heap to a path.
     pub(crate) async fn whole_heap(&self, path: &Path) -> Result<WholeHeap, SourceError> {
         self.collect().await?;
+        let failed = |reason| SourceError::Folder { path: path.to_owned(), reason };
+        let (partial, file) = Partial::beside(path).map_err(|error| failed(error.to_string()))?;
         let (sink, pieces) = mpsc::channel(PIECES_MAX);
         self.wire.pieces_to(Some(sink)).await;
-        let to = path.to_owned();
-        let writing = tokio::task::spawn_blocking(move || write(pieces, &to));
+        let writing = tokio::task::spawn_blocking(move || write(pieces, file));
         let params = json!({ "reportProgress": false });
         let taken = self.ask("HeapProfiler.takeHeapSnapshot", params, WHOLE_WITHIN).await;
         self.wire.pieces_to(None).await;
         let written = writing.await.unwrap_or_else(|error| Err(error.to_string()));
-        let failed = |reason| SourceError::Folder { path: path.to_owned(), reason };
-        let (partial, bytes) = written.map_err(failed)?;
-        if let Err(error) = taken {
-            // What is left of it is of no use; that it stays does no harm.
-            let _ = std::fs::remove_file(&partial);
-            return Err(error);
-        }
-        std::fs::rename(&partial, path).map_err(|error| failed(error.to_string()))?;
+        let bytes = written.map_err(failed)?;
+        taken?;
+        std::fs::rename(&partial.0, path).map_err(|error| failed(error.to_string()))?;
         Ok(WholeHeap { path: path.to_owned(), bytes })
     }
 }
 
-/// Writes pieces until there are no more: under another name, then synced.
-fn write(mut pieces: mpsc::Receiver<String>, path: &Path) -> Result<(PathBuf, u64), String> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = path.with_file_name(format!(".{name}.partial"));
+/// A file that is not whole yet, and goes when it is dropped before it has its name.
+struct Partial(PathBuf);
+
+impl Partial {
+    /// Begins a file for its owner alone: what a server keeps in memory is as secret as the server.
+    fn beside(path: &Path) -> std::io::Result<(Self, File)> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let partial = Self(path.with_file_name(format!(".{name}.partial")));
+        let mut options = File::options();
+        // One that was left behind may be readable for others.
+        let _ = std::fs::remove_file(&partial.0);
+        let file = options.write(true).create_new(true).mode(OWNER_ONLY).open(&partial.0)?;
+        Ok((partial, file))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // It is not there when it has its name.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Writes pieces until there are no more, then syncs. Gives the bytes.
+fn write(mut pieces: mpsc::Receiver<String>, mut file: File) -> Result<u64, String> {
     let in_words = |error: std::io::Error| error.to_string();
-    let mut file = File::create(&partial).map_err(in_words)?;
     let mut bytes = 0;
     while let Some(piece) = pieces.blocking_recv() {
         bytes += piece.len() as u64;
@@ -75,5 +95,5 @@ fn write(mut pieces: mpsc::Receiver<String>, path: &Path) -> Result<(PathBuf, u6
         file.write_all(piece.as_bytes()).map_err(in_words)?;
     }
     file.sync_all().map_err(in_words)?;
-    Ok((partial, bytes))
+    Ok(bytes)
 }
