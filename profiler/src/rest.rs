@@ -15,11 +15,9 @@ pub(crate) const SECOND: &str = "second";
 const SURELY: f64 = 2.5;
 /// Share of what as much time brings under load from which on the clock explains growth.
 const BY_CLOCK: f64 = 0.5;
-/// Share of all growth that must have gone for time to give it back.
+/// Share of all growth that must have gone, beyond what was there before it, for time to give it
+/// back.
 const GIVEN_BACK: f64 = 0.1;
-/// Share of the run's working time for which something must be kept for it to grow all along.
-const KEPT_LONG: f64 = 0.5;
-
 impl Court<'_> {
     /// What a column did in the last rest; `None` when there was none.
     pub(crate) fn at_rest(&self, column: &Column, growth: &Growth) -> Option<Rest> {
@@ -66,12 +64,9 @@ impl Court<'_> {
             let slope = trend::fit(&column.increments(), &[seconds], &column.noise)?.terms[0];
             return Some(Contents::by_clock(&slope));
         }
-        // What is kept for less than half the run was full by then, and did not grow after.
-        let before = column.levels.iter().rev().nth(1)?;
-        let kept = before * length / -grown;
-        let working = self.series.seconds()?.iter().sum::<f64>() - length;
-        let explains = kept >= KEPT_LONG * working;
-        if -grown > surely && -grown >= GIVEN_BACK * (total - grown) && explains {
+        // What the site held before it was measured may go as well, beside a leak.
+        let given = -grown - column.levels.first()?.max(0.0);
+        if given > surely && given >= GIVEN_BACK * (total - grown) {
             *word = Verdict::Inconclusive;
             reasons.push(format!(
                 "time gives it back: {:.0} of the {:.0} {unit} it had grown by went in \
@@ -79,6 +74,12 @@ impl Court<'_> {
                  as it is kept",
                 -grown,
                 total - grown
+            ));
+        } else if -grown > surely {
+            reasons.push(format!(
+                "{:.0} {unit} went in {length:.0} s in which nothing was done, hardly more than it \
+                 held before it was measured",
+                -grown
             ));
         } else if surely < rest.at_work_bytes.max(0.0) {
             reasons.push(format!(

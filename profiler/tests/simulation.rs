@@ -108,7 +108,7 @@ fn a_rest_tells_the_clock_from_the_work() {
     for (name, model, word, operation) in [
         ("by work", kept, Verdict::Leaking, "GET /"),
         ("by the clock", Model { clock: 20_000.0, ..STILL }, Verdict::Leaking, "second"),
-        ("given back", Model { expires: 0.3, ..kept }, Verdict::Inconclusive, "GET /"),
+        ("given back", Model { expires: 0.6, ..kept }, Verdict::Inconclusive, "GET /"),
         ("all given back", Model { expires: 1.0, ..kept }, Verdict::Inconclusive, "GET /"),
     ] {
         let outcome = simulate(name, &among(model), &bed, RUNS);
