@@ -191,6 +191,8 @@ pub(crate) struct Session {
     pid: Option<u32>,
     sequence: AtomicU64,
     has_ended: AtomicBool,
+    /// Of all profiles so far: a script without a sample in this one is there all the same.
+    scripts: Mutex<Scripts>,
 }
 
 #[derive(Deserialize)]
@@ -238,7 +240,8 @@ impl Session {
     async fn connect(door: Door) -> Result<Self, SourceError> {
         let wire = Wire::connect(&door.authority, &door.path).await?;
         let (sequence, has_ended) = (AtomicU64::new(0), AtomicBool::new(false));
-        let mut session = Self { wire, pid: door.pid, door, sequence, has_ended };
+        let scripts = Mutex::default();
+        let mut session = Self { wire, pid: door.pid, door, sequence, has_ended, scripts };
         let Some(pid) = session.door.pid else { return Ok(session) };
         let inside: u32 = session.evaluate(questions::PID).await?;
         if process::pid_inside(pid) == Some(inside) {
@@ -272,7 +275,12 @@ impl Session {
         let answer = self.ask("HeapProfiler.getSamplingProfile", json!({}), HEAP_WITHIN).await?;
         let profile: Profiled<'_> = self.read(answer.get())?;
         let text = profile.profile.get();
-        counted.add_to(&mut census, &Scripts::of(text));
+        let scripts = {
+            let mut known = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
+            known.learn(text);
+            known.clone()
+        };
+        counted.add_to(&mut census, &scripts);
         // The interval is not in what V8 says, and all figures rest on it.
         let rest = text.trim_start().strip_prefix('{').unwrap_or_default();
         let bytes = format!("{{\"samplingInterval\":{INTERVAL},{rest}").into_bytes();
@@ -332,7 +340,7 @@ impl Session {
             let emitters = self.instances(questions::EMITTERS).await?;
             counted.listeners = self.groups(&emitters, questions::GROUP_LISTENERS).await?;
             let kinds = self.apply(&emitters, questions::COUNT, None, true).await?;
-            counted.emitters = serde_json::from_value(kinds.value).unwrap_or_default();
+            counted.emitters = self.value(kinds)?;
             if timers >= TIMERS_MIN {
                 let timers = self.instances(questions::TIMERS).await?;
                 counted.timers = Some(self.groups(&timers, questions::GROUP_TIMERS).await?);
@@ -360,14 +368,14 @@ impl Session {
     /// How many there are in all, and the largest groups with their places.
     async fn groups(&self, of: &Remote, how: &str) -> Result<(u64, Vec<Group>), SourceError> {
         let grouped = self.apply(of, how, None, false).await?;
-        let total = self.apply(&grouped, questions::TOTAL, None, true).await?.value;
-        let listed = self.apply(&grouped, questions::GROUPS, None, true).await?.value;
-        let mut groups: Vec<Group> = serde_json::from_value(listed).unwrap_or_default();
+        let total = self.apply(&grouped, questions::TOTAL, None, true).await?;
+        let listed = self.apply(&grouped, questions::GROUPS, None, true).await?;
+        let mut groups: Vec<Group> = self.value(listed)?;
         for (at, group) in groups.iter_mut().take(PLACES_MAX).enumerate() {
             let function = self.apply(&grouped, questions::FUNCTION, Some(at), false).await?;
             group.place = self.place(&function).await?;
         }
-        Ok((total.as_u64().unwrap_or_default(), groups))
+        Ok((self.value(total)?, groups))
     }
 
     /// Where a function begins.
@@ -404,8 +412,12 @@ impl Session {
             "silent": true,
         });
         let answer = self.ask("Runtime.evaluate", params, ANSWER_WITHIN).await?;
-        let value = self.sound(self.read(answer.get())?)?.value;
-        serde_json::from_value(value).map_err(|error| self.odd(error.to_string()))
+        self.value(self.sound(self.read(answer.get())?)?)
+    }
+
+    /// What was misread is an error: as nothing it would pass for a count of none.
+    fn value<T: DeserializeOwned>(&self, of: Remote) -> Result<T, SourceError> {
+        serde_json::from_value(of.value).map_err(|error| self.odd(error.to_string()))
     }
 
     fn sound(&self, evaluated: Evaluated) -> Result<Remote, SourceError> {

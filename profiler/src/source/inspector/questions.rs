@@ -52,23 +52,26 @@ pub(super) const EMITTERS: &str = "require('events').prototype\n//# sourceURL=eb
 pub(super) const TIMERS: &str = "\
 (() => { const timer = setTimeout(() => {}, 1e9); const found = Object.getPrototypeOf(timer); \
 clearTimeout(timer); return found; })()\n//# sourceURL=ebb:timers\n";
-/// Groups listeners by emitter, event and text of the function, the largest groups first. Run on
-/// the array of all emitters.
+/// Groups listeners by emitter and text of the function, the largest groups first. Run on the
+/// array of all emitters. Not by event: one that waits for `reply:17` is like that for `reply:18`.
 pub(super) const GROUP_LISTENERS: &str = "function () { \
 const groups = new Map(); let seen = 0; \
+const named = (fn) => { let name; try { name = fn.name; } catch {} \
+  return typeof name === 'string' ? name : ''; }; \
 const add = (owner, event, listener) => { \
   const fn = listener?.listener ?? listener; \
   if (typeof fn !== 'function') return; \
-  const text = ++seen <= 50000 ? Function.prototype.toString.call(fn) : fn.name; \
-  const key = owner + '#' + String(event) + '#' + text; \
+  const text = ++seen <= 50000 ? Function.prototype.toString.call(fn) : named(fn); \
+  const key = owner + '#' + text; \
   const group = groups.get(key); \
   if (group) group.count++; \
   else if (groups.size < 4096) \
-    groups.set(key, { name: fn.name || owner + '#' + String(event), count: 1, fn }); }; \
+    groups.set(key, { name: named(fn) || owner + '#' + String(event), count: 1, fn }); }; \
 for (const emitter of this) { \
   let events; try { events = emitter._events; } catch {} \
   if (!events || typeof events !== 'object') continue; \
-  let owner = 'EventEmitter'; try { owner = emitter.constructor.name || owner; } catch {} \
+  let owner = 'EventEmitter'; try { const name = emitter.constructor.name; \
+    if (name && typeof name === 'string') owner = name; } catch {} \
   for (const event of Reflect.ownKeys(events)) { \
     const listeners = events[event]; \
     if (typeof listeners === 'function') add(owner, event, listeners); \
@@ -81,7 +84,7 @@ const groups = new Map(); let seen = 0; \
 for (const timer of this) { \
   const fn = timer._onTimeout; \
   if (timer._destroyed || typeof fn !== 'function') continue; \
-  const text = ++seen <= 50000 ? Function.prototype.toString.call(fn) : fn.name; \
+  const text = ++seen <= 50000 ? Function.prototype.toString.call(fn) : ''; \
   const repeats = timer._repeat ? 'setInterval' : 'setTimeout'; \
   const key = repeats + '#' + text; \
   const group = groups.get(key); \
@@ -224,7 +227,7 @@ fn site(kind: Kind, (function, file, line): (String, String, u32), live: u64) ->
 }
 
 /// Which script has which number, as a profile tells.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scripts {
     /// Path by number.
     files: HashMap<String, String>,
@@ -248,11 +251,11 @@ struct CallFrame<'a> {
 }
 
 impl Scripts {
-    /// Reads the numbers from a profile, without its tree: a stack of calls is nested deeper than
-    /// a reader of values goes.
-    pub(super) fn of(profile: &str) -> Self {
+    /// Adds the numbers in a profile, read without its tree: a stack of calls is nested deeper
+    /// than a reader of values goes.
+    pub(super) fn learn(&mut self, profile: &str) {
         const KEY: &str = "\"callFrame\":";
-        let mut scripts = Self::default();
+        let scripts = self;
         for (at, _) in profile.match_indices(KEY) {
             let text = &profile[at + KEY.len()..];
             let mut one = serde_json::Deserializer::from_str(text).into_iter::<CallFrame<'_>>();
@@ -271,6 +274,5 @@ impl Scripts {
                 scripts.files.insert(frame.script.into_owned(), path);
             }
         }
-        scripts
     }
 }
