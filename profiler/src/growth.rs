@@ -45,6 +45,9 @@ pub struct Growth {
     /// Growth in the second half, by those rounds alone: what the first half did, evenly or not,
     /// says nothing of its error.
     pub late: Option<Slope>,
+    /// The same of the last quarter, where there are rounds enough: what filled for more than half
+    /// the run has grown in the second half as well.
+    pub latest: Option<Slope>,
     /// Growth on new and on replayed input.
     pub by_novelty: Option<(Slope, Slope)>,
     /// Growth per operation when the end of a short warm-up is allowed for, whether one is seen
@@ -189,6 +192,10 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
         Some((fit.terms[0], fit.terms[1]))
     };
     let half = counts.len() / 2;
+    let since = |from: usize| {
+        let fit = trend::fit(&increments[from..], &[counts[from..].to_vec()], &noise.from(from))?;
+        Some(fit.terms[0])
+    };
     let fading = fading(&increments, counts, noise, fits[with].chi2);
     let lasts = fading.map_or(fits[with].chi2, |fading| fading.chi2);
     Some(Growth {
@@ -197,14 +204,18 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
         by_operation: fits.iter().map(|fit| fit.terms[0]).collect(),
         margins,
         halves: split(&|round| round < half),
-        late: trend::fit(&increments[half..], &[counts[half..].to_vec()], &noise.from(half))
-            .map(|fit| fit.terms[0]),
+        late: since(half),
+        latest: (counts.len() >= QUARTERS_FROM).then(|| since(counts.len() * 3 / 4)).flatten(),
         by_novelty: split(&|round| kinds.get(round) != Some(&RoundKind::Replay)),
         lasting: warm_up(&increments, counts, noise, WARM_UP_UNSEEN).map(|fit| fit.terms[0]),
         fading,
         evenness: (alone(&increments, counts, noise) - lasts) / spread,
     })
 }
+
+/// Measured rounds from which on their last quarter is looked at by itself: two of new input and two
+/// replayed ones.
+const QUARTERS_FROM: usize = 16;
 
 /// Time constants of a warm-up that are tried, in rounds. One that is much longer than the run
 /// looks like a leak, whatever is tried.

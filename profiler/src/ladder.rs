@@ -17,6 +17,8 @@ pub(crate) const CONFIDENCE: f64 = 0.95;
 const POISSON_BELOW: f64 = 20.0;
 /// Growth on replay below this share of growth on new input is none to speak of.
 const REPLAY_SHARE: f64 = 0.25;
+/// Share of its growth in the first half below which what is kept by key seems to be full.
+const SLOWED: f64 = 0.5;
 /// Chi squared by which an even rate must explain growth better than a warm-up alone for it to
 /// go on surely: one in a thousand warm-ups of the worst size passes.
 const EVEN_SURE: f64 = 10.0;
@@ -142,8 +144,8 @@ impl Court<'_> {
         reasons: &mut Vec<String>,
     ) -> (Verdict, bool) {
         if let Some((early, late)) = growth.halves
-            && late.lower(CONFIDENCE) <= 0.0
-            && growth.late.is_some_and(|late| over(&late))
+            && (late.lower(CONFIDENCE) <= 0.0 && growth.late.is_some_and(|late| over(&late))
+                || growth.latest.is_some_and(|latest| over(&latest)))
         {
             reasons.push(no_longer(&early));
             return (Verdict::Warming, false);
@@ -177,6 +179,18 @@ impl Court<'_> {
         reasons: &mut Vec<String>,
     ) -> (Verdict, bool) {
         let bounded = replay.upper(CONFIDENCE) < new.lower(CONFIDENCE);
+        if let (true, Some((early, late)), Some(latest)) = (bounded, growth.halves, growth.latest)
+            && latest.lower(CONFIDENCE) <= 0.0
+            && latest.upper(CONFIDENCE) < SLOWED * early.lower(CONFIDENCE)
+        {
+            reasons.push(format!(
+                "something kept by key that seems to be full: {:.1} bytes per operation in the \
+                 first half of the rounds, {:.1} in the second, {:.1} in the last quarter; more \
+                 rounds would tell",
+                early.value, late.value, latest.value
+            ));
+            return (Verdict::Inconclusive, true);
+        }
         reasons.push(if bounded {
             format!(
                 "it grows with new input ({:.1} bytes per operation) and not when the same input \
