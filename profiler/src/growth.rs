@@ -213,8 +213,8 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
     })
 }
 
-/// Measured rounds from which on their last quarter is looked at by itself: two of new input and two
-/// replayed ones.
+/// Measured rounds from which on their last quarter is looked at by itself: two of new input and
+/// two replayed ones.
 const QUARTERS_FROM: usize = 16;
 
 /// Time constants of a warm-up that are tried, in rounds. One that is much longer than the run
