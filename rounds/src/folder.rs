@@ -7,8 +7,12 @@ use ebbtide_record::event::{Body, Event, VERSION};
 use ebbtide_record::{State, Summary};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// Who may look into the folder of snapshots.
+const OWNER_ONLY: u32 = 0o700;
 
 /// The event log.
 pub const EVENTS: &str = "events.ndjson";
@@ -77,7 +81,10 @@ impl RunFolder {
         if path.join(EVENTS).exists() {
             return Err(FolderError::Taken { path: path.to_owned() });
         }
-        fs::create_dir_all(path.join(SNAPSHOTS)).map_err(unwritable)?;
+        fs::create_dir_all(path).map_err(unwritable)?;
+        // A heap holds whatever its process does: secrets, and the data of its users.
+        let mut owned = fs::DirBuilder::new();
+        owned.recursive(true).mode(OWNER_ONLY).create(path.join(SNAPSHOTS)).map_err(unwritable)?;
         // A target refuses a relative folder or another one than it was told.
         let path = path.canonicalize().map_err(unwritable)?;
         Ok(Self { path })
@@ -256,6 +263,15 @@ pub fn write_summary(folder: &Path, state: &State) -> Result<(), FolderError> {
 mod tests {
     use super::*;
     use ebbtide_record::event::{Missed, RunEnded};
+
+    #[test]
+    fn snapshots_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let folder = RunFolder::create(&dir.path().join("run")).expect("a folder");
+        let held = fs::metadata(folder.path().join(SNAPSHOTS)).expect("a folder of snapshots");
+        assert_eq!(held.permissions().mode() & 0o777, OWNER_ONLY);
+    }
 
     #[test]
     fn a_log_is_read_back_and_a_torn_line_is_ignored() {
