@@ -2,18 +2,20 @@
 //! In: the configuration. Out: [`App`], behind one `Arc`.
 //! Leaves to others: what is done with it.
 
+pub(crate) use crate::clock::unix_ms;
 use crate::config::{Config, Limits};
 use crate::disturbance::Disturbance;
 use crate::fault::Faults;
 use crate::hub::{Bounds, Hub};
 use crate::metrics::{Gauges, Metrics};
+use crate::recent::Memory;
 use crate::registry::Registry;
 use crate::request_log::RequestLog;
 use crate::rooms::Rooms;
-use crate::store::Memory;
+use crate::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// What every request and every session of one server shares.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(crate) struct App {
     /// The room a client enters unasked.
     pub(crate) first_room: String,
     pub(crate) faults: Arc<Faults>,
+    #[allow(dead_code, reason = "the REST paths that use it follow")]
+    pub(crate) store: Store,
     pub(crate) hub: Arc<Hub>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) log: RequestLog,
@@ -32,7 +36,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: &Config, first_room: String) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, first_room: String, store: Store) -> Arc<Self> {
         let limits = config.limits.clone();
         let faults = config.faults.clone();
         let metrics = Arc::new(Metrics::default());
@@ -41,14 +45,15 @@ impl App {
             rooms_per_client: limits.rooms_per_client,
             rooms: limits.rooms,
         };
-        let store = Box::new(Memory::new(limits.history));
+        let recent = Box::new(Memory::new(limits.history));
         let rooms = Rooms::new(&config.rooms);
         Arc::new(Self {
             first_room,
-            hub: Hub::new(rooms, store, bounds, faults.clone(), metrics.clone()),
+            hub: Hub::new(rooms, recent, bounds, faults.clone(), metrics.clone()),
             registry: Registry::new(faults.clone()),
             log: RequestLog::new(limits.log_entries, faults.clone()),
             disturbance: Disturbance::new(faults.clone()),
+            store,
             limits,
             faults,
             metrics,
@@ -75,10 +80,4 @@ impl App {
             uptime: self.started.elapsed(),
         }
     }
-}
-
-/// Unix time in milliseconds; 0 on a machine whose clock stands before 1970.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

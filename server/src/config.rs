@@ -3,6 +3,7 @@
 //! right for one machine. Leaves to others: reading flags, environment and files.
 
 use crate::fault::Faults;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Config {
     pub open: bool,
     /// Rooms that stay when nobody is in them. The first is the one a client enters unasked.
     pub rooms: Vec<String>,
+    /// Where everything is kept.
+    pub database: Database,
     /// The bounds of everything.
     pub limits: Limits,
 }
@@ -32,9 +35,23 @@ impl Default for Config {
             faults: Arc::default(),
             open: true,
             rooms: vec!["lobby".to_owned()],
+            database: Database::default(),
             limits: Limits::default(),
         }
     }
+}
+
+/// Where everything is kept.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Database {
+    /// In memory, as long as the process lives. Of each room the newest messages alone are kept,
+    /// see [`Limits::history`].
+    #[default]
+    Memory,
+    /// In a file of SQLite, made when it is not there.
+    File(PathBuf),
+    /// In a database of PostgreSQL, `postgres://user:password@host/name`.
+    Postgres(String),
 }
 
 /// The bounds of everything a client can make the server keep or wait for.

@@ -6,8 +6,8 @@
 use crate::fault::{Fault, Faults};
 use crate::message::{self, Refusal, Words};
 use crate::metrics::Metrics;
+use crate::recent::Store;
 use crate::rooms::Rooms;
-use crate::store::Store;
 use crate::subscriber::{Ending, Places, SLOTS, Subscriber};
 use ebbtide_probe::{Kind, track};
 use std::collections::VecDeque;

@@ -8,6 +8,7 @@
 //! The modules stand in the order in which a message meets them.
 
 mod app;
+mod clock;
 mod config;
 mod disturbance;
 mod echo;
@@ -19,16 +20,19 @@ mod message;
 mod metrics;
 mod page;
 mod problem;
+mod recent;
 mod registry;
 mod request_log;
 mod rest;
 mod rooms;
 mod server;
 mod session;
+#[allow(dead_code, unused_imports, reason = "the REST paths that use it follow")]
 mod store;
 mod subscriber;
 mod upgrade;
 
-pub use config::{Config, Limits};
+pub use config::{Config, Database, Limits};
 pub use fault::{FAULTS, Fault, FaultError, Faults, Setting};
 pub use server::{ServeError, Server, serve};
+pub use store::StoreError;

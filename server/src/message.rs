@@ -1,7 +1,7 @@
 //! The chat protocol's messages, as text. Pure.
 //! In: the text of a client's frame. Out: what the client wants, or what is wrong with it; and
 //! the text of everything the server says.
-//! Leaves to others: who gets it (`hub`), keeping it (`store`), the clock.
+//! Leaves to others: who gets it (`hub`), keeping it (`recent`), the clock.
 //! Old clients know only `type` and `content`: fields are added, never taken away.
 
 use serde::{Deserialize, Serialize};

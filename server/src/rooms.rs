@@ -2,7 +2,7 @@
 //! In: subscribers that enter and leave. Out: whom a message goes to, and in which order the
 //! messages of a room were said.
 //! A room that nobody is in is removed, unless it is one of those that stay.
-//! Leaves to others: locking (`hub`), the messages themselves (`store`).
+//! Leaves to others: locking (`hub`), the messages themselves (`recent`).
 
 use crate::subscriber::Subscriber;
 use std::collections::BTreeMap;

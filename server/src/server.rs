@@ -10,6 +10,7 @@ use crate::guarded::Guarded;
 use crate::message;
 use crate::problem::Problem;
 use crate::rest;
+use crate::store::{Store, StoreError};
 use crate::upgrade::{self, Alive};
 use axum::Router;
 use axum::body::Body;
@@ -70,6 +71,9 @@ pub enum ServeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The database cannot be opened.
+    #[error("cannot open the database: {0}")]
+    Store(#[from] StoreError),
 }
 
 /// A server that listens, and serves once it is run.
@@ -112,7 +116,11 @@ impl Server {
         let host = config.host.trim_start_matches('[').trim_end_matches(']');
         let listener = listen(host, config.port).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { app: App::new(&config, first_room), listener, address })
+        let store = Store::open(&config.database, config.limits.history).await?;
+        for room in &config.rooms {
+            store.ensure_room(room, false).await?;
+        }
+        Ok(Self { app: App::new(&config, first_room, store), listener, address })
     }
 
     /// The address it listens on, with the port that was free when none was told.

@@ -25,7 +25,7 @@ struct Package {
     purpose: Purpose,
 }
 
-const PACKAGES: [Package; 12] = [
+const PACKAGES: [Package; 13] = [
     // jemalloc is built by configure and make.
     Package { program: "make", package: "make", purpose: Purpose::Test },
     // The screens are tested in a real terminal.
@@ -37,6 +37,8 @@ const PACKAGES: [Package; 12] = [
     // Its DHAT writes heap profiles of programs that the tests compile.
     Package { program: "valgrind", package: "valgrind", purpose: Purpose::Test },
     Package { program: "gcc", package: "gcc", purpose: Purpose::Test },
+    // The server's data is kept in it too. Its programs are not on the PATH; this one comes along.
+    Package { program: "pg_ctlcluster", package: "postgresql", purpose: Purpose::Test },
     // libFuzzer is C++.
     Package { program: "g++", package: "g++", purpose: Purpose::Test },
     // The peer that every load generator is measured against.

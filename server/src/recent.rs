@@ -1,0 +1,76 @@
+//! What was said, kept for who comes later.
+//! In: the encoded messages of a room, in order. Out: the newest of them, oldest first.
+//! [`Store`] is the interface a database takes; [`Memory`] keeps a bounded ring per room.
+//! Leaves to others: which rooms there are (`hub`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// Where a room's messages are kept.
+pub(crate) trait Store: std::fmt::Debug + Send + Sync {
+    /// Keeps one more message of `room`.
+    fn keep(&self, room: &str, message: Utf8Bytes);
+    /// The newest `limit` messages of `room`, oldest first.
+    fn newest(&self, room: &str, limit: usize) -> Vec<Utf8Bytes>;
+    /// Forgets `room`: nobody is in it, and it does not stay by itself.
+    fn forget(&self, room: &str);
+}
+
+/// Keeps the newest messages of each room in memory.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    per_room: usize,
+    rooms: Mutex<BTreeMap<Box<str>, VecDeque<Utf8Bytes>>>,
+}
+
+impl Memory {
+    /// Keeps `per_room` messages of each room.
+    pub(crate) fn new(per_room: usize) -> Self {
+        Self { per_room: per_room.max(1), rooms: Mutex::default() }
+    }
+}
+
+impl Store for Memory {
+    fn keep(&self, room: &str, message: Utf8Bytes) {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = match rooms.get_mut(room) {
+            Some(ring) => ring,
+            // Allocated whole, so that a room's ring never grows again.
+            None => rooms.entry(room.into()).or_insert(VecDeque::with_capacity(self.per_room)),
+        };
+        if ring.len() == self.per_room {
+            ring.pop_front();
+        }
+        ring.push_back(message);
+    }
+
+    fn newest(&self, room: &str, limit: usize) -> Vec<Utf8Bytes> {
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ring) = rooms.get(room) else { return Vec::new() };
+        ring.iter().skip(ring.len().saturating_sub(limit)).cloned().collect()
+    }
+
+    fn forget(&self, room: &str) {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).remove(room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_stay_in_order_and_no_more_than_fit() {
+        let store = Memory::new(3);
+        for text in ["a", "b", "c", "d"] {
+            store.keep("lobby", text.into());
+        }
+        for (limit, kept) in [(9, "bcd"), (2, "cd"), (0, "")] {
+            let newest: String = store.newest("lobby", limit).iter().map(|m| m.as_str()).collect();
+            assert_eq!(newest, kept, "{limit}");
+        }
+        store.forget("lobby");
+        assert!(store.newest("lobby", 9).is_empty());
+    }
+}
