@@ -19,6 +19,10 @@ use tokio::sync::OnceCell;
 /// Where Go and the probe serve their heap.
 pub(crate) const HEAP_PATH: &str = "/debug/pprof/heap";
 
+/// Statuses that say that nothing is served there. Any other may be gone with the next request: a
+/// server that is not ready, or busy.
+const ABSENT: [u16; 4] = [404, 405, 410, 501];
+
 /// What a page must hold to be Go's index of profiles.
 const INDEX_MARK: &str = "goroutine?debug=";
 
@@ -125,16 +129,29 @@ impl Served {
         }
         // An error is none of ours to tell: the profile is asked for next, and has the same.
         let asked = self.offers.get_or_try_init(|| async {
-            let index = match self.text("").await {
-                Ok(page) => goroutines(&page).is_some(),
-                Err(SourceError::Refused { .. } | SourceError::Answer { .. }) => false,
-                Err(error) => return Err(error),
-            };
+            let index = self.there("").await.map(|page| goroutines(&page?));
+            if let Ok(Some(_)) = index {
+                return Ok(Offers { goroutines: true, index: true });
+            }
             // Without an index Go may still serve them one by one.
-            let goroutines = index || self.goroutines().await.is_some();
-            Ok(Offers { goroutines, index })
+            let text = self.there("goroutine?debug=1").await?;
+            let goroutines = text.and_then(|text| goroutine::census(&text, &self.own)).is_some();
+            if !goroutines {
+                index?;
+            }
+            Ok::<_, SourceError>(Offers { goroutines, index: false })
         });
         asked.await.copied().unwrap_or_default()
+    }
+
+    /// A text, or `None` where nothing of the kind is served.
+    async fn there(&self, what: &str) -> Result<Option<String>, SourceError> {
+        match self.text(what).await {
+            Ok(text) => Ok(Some(text)),
+            Err(SourceError::Answer { .. }) => Ok(None),
+            Err(SourceError::Refused { status, .. }) if ABSENT.contains(&status) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn goroutines(&self) -> Option<Census> {

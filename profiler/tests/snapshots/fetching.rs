@@ -234,6 +234,28 @@ async fn any_pprof_url_is_asked() {
     assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
 }
 
+#[tokio::test]
+async fn a_refusal_that_may_pass_does_not_stand_for_no_go() {
+    let index = "<td>303</td><td><a href='goroutine?debug=1'>goroutine</a>".to_owned();
+    let (address, serving) = serve(vec![
+        // While it starts: neither the index nor the goroutines.
+        ("503 Service Unavailable", String::new()),
+        ("503 Service Unavailable", String::new()),
+        // No index for anybody, and the goroutines not yet.
+        ("403 Forbidden", String::new()),
+        ("429 Too Many Requests", String::new()),
+        ("200 OK", index),
+    ])
+    .await;
+    let target = Target::at_url(&format!("http://{address}")).unwrap();
+    assert!(!target.has_index().await);
+    assert!(!target.has_index().await);
+    assert!(target.has_index().await && target.is_go());
+    // What is known is not asked for again.
+    assert!(target.has_index().await);
+    assert_eq!(serving.await.unwrap().len(), 5);
+}
+
 #[test]
 fn urls_that_cannot_be_used_are_said_to_be() {
     for (url, word) in [
