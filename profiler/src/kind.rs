@@ -131,11 +131,8 @@ const WORDS: &[(Kind, &str)] = &[
         Kind::Context,
         "context contexts ctx request requests req extract extractor payload middleware",
     ),
-    (
-        Kind::Task,
-        "spawn spawned task tasks worker workers job jobs background goroutine \
-         goroutines thread threads",
-    ),
+    // Not `task`, `job` or `worker`: a list of jobs is data. What runs is told by who spawned it.
+    (Kind::Task, "spawn spawned background goroutine goroutines thread threads"),
     (
         Kind::Cache,
         "cache caches cached memo memoize memoized lru store stored insert put remember \

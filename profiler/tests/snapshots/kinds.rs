@@ -59,6 +59,7 @@ fn stacks_of_real_programs() {
         (&["tokio::task::spawn::spawn", "shop::begin@~main.rs"], Kind::Task),
         (&["std::thread::Builder::spawn_unchecked", "shop::begin@~main.rs"], Kind::Task),
         (&["alloc::vec::Vec<T,A>::push", "shop::take_order@~main.rs"], Kind::Cache),
+        (&["alloc::vec::Vec<T,A>::push", "shop::tasks::create_task@~tasks.rs"], Kind::Cache),
         (&["hashbrown::raw::RawTable<T,A>::reserve_rehash", "shop::visit@~main.rs"], Kind::Cache),
         (
             &["alloc::slice::to_vec", "shop::request_log::RequestLog::append@~request_log.rs"],
@@ -88,6 +89,8 @@ fn stacks_of_real_programs() {
             Kind::Timer,
         ),
         (&["runtime.growslice@/go/src/runtime/slice.go", "main.remember@~main.go"], Kind::Cache),
+        // A list of jobs is a list.
+        (&["runtime.growslice@/go/src/runtime/slice.go", "main.(*Jobs).f@~jobs/a.go"], Kind::Cache),
         (
             &["runtime.mapassign_faststr@/go/src/runtime/map.go", "main.handle.func1@~main.go"],
             Kind::Cache,
