@@ -18,6 +18,10 @@ use std::collections::HashMap;
 /// Stacks of a site, the largest first, that are asked for its kind.
 const STACKS_ASKED: usize = 4;
 
+/// The share of the largest's bytes that a stack must hold to be asked: what a site hardly holds
+/// says nothing of the rest, however plain its name.
+const STACKS_SHARE: f64 = 0.1;
+
 /// Frames of a stack that are kept for showing.
 pub const STACK_SHOWN: usize = 64;
 
@@ -159,6 +163,8 @@ struct Folding<'a> {
     taken: Vec<Taken>,
     /// By hash of the stack.
     cell_of: HashMap<u64, u32, Quick>,
+    /// Go wrote it, with a row for each stack and size.
+    of_go: bool,
 }
 
 impl<'a> Folding<'a> {
@@ -175,11 +181,12 @@ impl<'a> Folding<'a> {
             site_named: HashMap::default(),
             taken: Vec::with_capacity(profile.stacks.len()),
             cell_of: HashMap::with_capacity_and_hasher(profile.stacks.len(), Quick::default()),
+            of_go: is_of_go(profile, symbols),
         }
     }
 
     fn take(&mut self, index: usize, stack: &StackSample) {
-        let hash = self.places.hash(&stack.frames);
+        let hash = self.hash(stack);
         if let Some(at) = self.cell_of.get(&hash) {
             self.taken[*at as usize].cell.cell.add(&stack.cell);
             return;
@@ -190,6 +197,14 @@ impl<'a> Folding<'a> {
         self.sites[site].count += 1;
         let cell = FoldedCell { stack: hash, cell: stack.cell };
         self.taken.push(Taken { site, cell, origin });
+    }
+
+    /// The hash of a stack. Go's compiler makes tables and what is in them on the same line, so
+    /// there the size of the objects is part of it, roughly: a table that doubles is one object
+    /// of another size each time.
+    fn hash(&self, stack: &StackSample) -> u64 {
+        let hash = self.places.hash(&stack.frames);
+        if self.of_go { hash::join(hash, magnitude(&stack.cell)) } else { hash }
     }
 
     /// Hands each cell to its site.
@@ -314,7 +329,9 @@ impl<'a> Folding<'a> {
     /// most bytes.
     fn kind(&self, building: &Building, largest: &[usize], kinds: &mut KindTable) -> Kind {
         let mut bytes: HashMap<(Evidence, Kind), f64> = HashMap::new();
-        for at in largest {
+        let live = |at: &usize| building.cells[*at].cell.live_bytes;
+        let least = largest.first().map_or(0.0, live) * STACKS_SHARE;
+        for at in largest.iter().filter(|at| live(at) >= least) {
             let origin = building.origins[*at];
             let locations = &self.profile.stacks[origin.stack].frames;
             let before: usize = locations
@@ -336,6 +353,22 @@ impl<'a> Folding<'a> {
         });
         best.map_or(Kind::Other, |((_, kind), _)| *kind)
     }
+}
+
+/// Go's compiler alone names sources so.
+fn is_of_go(profile: &Profile, symbols: &Symbols) -> bool {
+    let mut frames = symbols.frames.iter().flat_map(|frames| frames.iter());
+    profile.form == Some(Form::Pprof) && frames.any(|frame| frame.file.ends_with(".go"))
+}
+
+/// How large the objects of a row are, as a power of two. By all that were ever made, where they
+/// are counted, since those do not all go.
+fn magnitude(cell: &Cell) -> u64 {
+    let all = cell.alloc_bytes.zip(cell.alloc_objects);
+    let live = (Some(cell.live_bytes)).zip(cell.live_objects);
+    let mut sizes = all.into_iter().chain(live).filter(|(_, objects)| *objects > 0.0);
+    // Half a step aside: most sizes are powers of two, and the ratio is rounded.
+    sizes.next().map_or(0, |(bytes, objects)| (bytes / objects).log2().round().max(0.0) as u64)
 }
 
 pub(crate) fn line(frame: &Frame, role: Role) -> FrameLine {
