@@ -41,6 +41,7 @@ pub mod rules;
 mod evidence;
 mod ladder;
 mod rest;
+mod upkeep;
 pub mod verdict;
 
 pub mod v8;

@@ -168,6 +168,28 @@ impl Series {
         &self.sites
     }
 
+    /// The same with the stacks of some sites at another: where there is none of that id, it is
+    /// made, `place` being its stack, with the site as the last frame.
+    #[must_use]
+    pub(crate) fn gathered(&self, from: &[String], id: &str, place: Vec<FrameLine>) -> Self {
+        let mut series = self.clone();
+        let taken: Vec<SiteTrack> = from
+            .iter()
+            .filter(|from| *from != id)
+            .filter_map(|id| series.sites.remove(id))
+            .collect();
+        let site = series.sites.entry(id.to_owned()).or_insert_with(|| {
+            let at = place.last().cloned().unwrap_or_default();
+            let (function, file, line) = (at.function, at.file, at.line);
+            SiteTrack { function, file, line, stack: place, ..SiteTrack::default() }
+        });
+        for mut given in taken {
+            // A stack has one site, so none of these is there already.
+            site.stacks.append(&mut given.stacks);
+        }
+        series
+    }
+
     /// The observation that growth is counted from: the end of the last warm-up round, or the
     /// first observation when there was none.
     #[must_use]

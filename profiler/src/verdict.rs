@@ -15,6 +15,7 @@ pub use crate::rules::{LOOKS, Rules};
 use crate::series::Series;
 use crate::tally::{self, SHARE_MIN, Tally};
 use crate::trend::Slope;
+use crate::upkeep;
 use ebbtide_record::event::RoundKind;
 use ebbtide_record::verdict::{RoundPoint, SITES_MAX, SiteVerdict};
 use ebbtide_record::{Estimate, Evidence, Kind, MemoryVerdict, Verdict};
@@ -38,15 +39,18 @@ pub fn judge(series: &Series, rules: &Rules) -> MemoryVerdict {
         ));
         return verdict;
     }
+    let kinds: Vec<RoundKind> = measured.iter().map(|point| point.observation.kind).collect();
+    let tallies = tally::growing(series, &operations, &kinds);
+    let settled = upkeep::settled(series, &tallies);
+    let series = settled.as_ref();
     let court = Court {
         series,
         rules,
         limits: operations.iter().map(|group| rules.limit(group)).collect(),
-        kinds: measured.iter().map(|point| point.observation.kind).collect(),
+        kinds,
         alpha: ALPHA_SPENT[look(measured.len())],
         operations,
     };
-    let tallies = tally::growing(series, &court.operations, &court.kinds);
     let mut candidates = candidates(&court, &tallies);
     adjust(&mut candidates);
     let mut sites: Vec<(SiteVerdict, bool)> =
@@ -106,19 +110,35 @@ fn candidates<'a>(court: &Court<'a>, tallies: &'a [Tally]) -> Vec<Candidate<'a>>
     list
 }
 
-/// The site that a tally speaks of: in the same file, growing, and nearest in lines.
+/// The site that a tally speaks of: in the same file, growing, the same function or else nearest
+/// in lines.
 fn claimant(candidates: &[Candidate<'_>], tally: &Tally) -> Option<usize> {
     let near = |candidate: &Candidate<'_>| {
         let track = candidate.track?;
         (same_file(&tally.file, &track.file) && candidate.growth.slope.value > 0.0)
-            .then(|| track.line.abs_diff(tally.line))
+            .then(|| (track.function != tally.function, track.line.abs_diff(tally.line)))
     };
     let keyed = candidates.iter().enumerate().filter_map(|(i, c)| Some((near(c)?, i)));
-    keyed.filter(|(lines, _)| *lines <= NEAR_LINES).min().map(|(_, index)| index)
+    keyed.filter(|((_, lines), _)| *lines <= NEAR_LINES).min().map(|(_, index)| index)
 }
 
 /// A guard and the memory it speaks of stand at most this many lines apart.
 const NEAR_LINES: u32 = 60;
+
+/// A guard that does not know its function is of that whose memory grows so few lines away, by the
+/// same operation.
+const SAME_LINES: u32 = 16;
+
+/// What is counted is counted in this very function.
+fn is_of(tally: &Tally, site: &SiteVerdict, candidate: &Candidate<'_>) -> bool {
+    let beside = || {
+        let growth = &candidate.growth;
+        growth.with == tally.growth.with
+            && growth.slope.lower(CONFIDENCE) > 0.0
+            && site.line.abs_diff(tally.line) <= SAME_LINES
+    };
+    site.function == tally.function || (tally.function.is_empty() && beside())
+}
 
 /// Benjamini and Hochberg: p values corrected for the number of sites.
 fn adjust(candidates: &mut [Candidate<'_>]) {
@@ -143,6 +163,7 @@ impl Court<'_> {
             contents.or_else(|| self.weigh_rest(bytes, "bytes", &mut word, &mut reasons));
         self.weigh_knowledge(candidate, &mut word, &mut undecided, &mut reasons);
         self.add_reasons(candidate, word, &mut reasons);
+        reasons.extend(candidate.track.and_then(upkeep::reason));
         let (with, (value, (low, high))) = match contents {
             Some(contents) => (contents.with, (contents.value, contents.interval)),
             None => (Some(growth.with), self.told(candidate, word)),
@@ -211,7 +232,7 @@ impl Court<'_> {
         let (counted, undecided) = self.counted(tally);
         match claimed {
             Some((_, (site, _))) if site.verdict <= counted.verdict => None,
-            Some((candidate, (site, open))) if site.function == tally.function => {
+            Some((candidate, (site, open))) if is_of(tally, site, candidate) => {
                 (site.verdict, site.line, *open) = (counted.verdict, tally.line, undecided);
                 let slope = &candidate.growth.by_operation[tally.growth.with];
                 let operation = &self.operations[tally.growth.with].name;
