@@ -301,13 +301,26 @@ pub fn detectable(memory: &MemoryVerdict) -> Option<String> {
 
 fn site_sentence(site: &SiteVerdict) -> String {
     let place = place(&site.function, &site.file, site.line);
-    let growth = figures::estimate_bytes(&site.growth_per_op);
+    let growth = growth(site);
     let operation = match site.growth_per_op.operation.as_str() {
         "" => "operation",
         operation => operation,
     };
     let verb = if site.verdict == Verdict::Leaking { "keeps" } else { "grows by" };
     format!("{place} {verb} {growth} per {operation}, kind {}", site.kind.words())
+}
+
+/// By how much a site grows per operation: in bytes, or in objects where it is their count that
+/// gave the word, and the heap does not show them.
+#[must_use]
+pub fn growth(site: &SiteVerdict) -> String {
+    let unsure = site.verdict <= Verdict::Growing && site.growth_per_op.low <= 0.0;
+    match &site.objects_per_op {
+        Some(objects) if unsure && site.kind_from == "census" && objects.low > 0.0 => {
+            format!("{} live {}", figures::estimate(objects), site.kind.words())
+        }
+        _ => figures::estimate_bytes(&site.growth_per_op),
+    }
 }
 
 /// The rounds as the verdict has them, or, before there is a verdict, as the snapshots do.

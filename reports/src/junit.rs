@@ -232,7 +232,7 @@ fn memory(state: &State) -> Vec<Case> {
         let text = format!(
             "{}: {} per {}\n{}",
             site.verdict,
-            figures::estimate_bytes(&site.growth_per_op),
+            finding::growth(site),
             match site.growth_per_op.operation.as_str() {
                 "" => "operation",
                 operation => operation,

@@ -203,7 +203,7 @@ fn sites(state: &State) -> String {
             vec![
                 escaped(&finding::place(&site.function, &site.file, site.line)),
                 site.verdict.to_string(),
-                figures::estimate_bytes(&site.growth_per_op),
+                finding::growth(site),
                 escaped(&site.growth_per_op.operation),
                 figures::bytes(site.live_bytes as f64),
                 site.kind.words().to_owned(),

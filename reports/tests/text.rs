@@ -5,7 +5,7 @@
 mod golden;
 mod runs;
 
-use ebbtide_record::{State, Summary};
+use ebbtide_record::{Estimate, Kind, State, Summary};
 use ebbtide_reports::text::{self, Style};
 
 fn style(width: usize) -> Style<'static> {
@@ -74,6 +74,28 @@ fn colour_changes_no_letter_and_nothing_hostile_drives_the_terminal() {
         stripped.push_str(if place == 0 { part } else { part.split_once('m').unwrap().1 });
     }
     assert_eq!(stripped, plain);
+}
+
+#[test]
+fn what_is_counted_and_not_sampled_is_told_in_objects() {
+    let mut state = runs::state(&runs::leak());
+    let site = &mut state.memory.sites[0];
+    let of = |value, low, high, operation: &str| Estimate {
+        value,
+        low,
+        high,
+        confidence: 0.95,
+        operation: operation.to_owned(),
+    };
+    site.growth_per_op = of(3.3, -3.1, 9.7, "GET /compute");
+    site.objects_per_op = Some(of(1.0, 0.99, 1.01, "GET /compute"));
+    (site.kind, site.kind_from) = (Kind::Task, "census".to_owned());
+    let text = text::render(&state, style(200));
+    assert!(text.contains("keeps 1.00 ± 0.010 live task per GET /compute"), "{text}");
+    // What the heap is sure of is told in bytes.
+    state.memory.sites[0].growth_per_op.low = 2.0;
+    let text = text::render(&state, style(200));
+    assert!(!text.contains("live task per"), "{text}");
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn site_row(index: usize, site: &SiteVerdict) -> String {
             ),
         ),
         Cell::text(site.kind.words()),
-        Cell::markup("num", escaped(&figures::estimate_bytes(&site.growth_per_op)) + &per),
+        Cell::markup("num", escaped(&finding::growth(site)) + &per),
         Cell::figure(site.objects_per_op.as_ref().map_or_else(String::new, figures::estimate)),
         Cell::markup(
             "num",

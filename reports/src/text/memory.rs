@@ -113,7 +113,7 @@ fn site_table(sites: &[(usize, &SiteVerdict)], style: Style<'_>) -> String {
         table.row(vec![
             Cell::left(numbered(*row, site)),
             Cell::left(site.kind.words()),
-            Cell::right(figures::estimate_bytes(&site.growth_per_op)),
+            Cell::right(finding::growth(site)),
             Cell::left(operation),
             Cell::right(
                 site.objects_per_op.as_ref().map_or_else(String::new, |e| figures::number(e.value)),
@@ -148,7 +148,7 @@ fn stacked(sites: &[(usize, &SiteVerdict)], style: Style<'_>) -> String {
         };
         let figures = format!(
             "{}{operation}, {} live, {}",
-            figures::estimate_bytes(&site.growth_per_op),
+            finding::growth(site),
             figures::bytes(site.live_bytes as f64),
             site.kind.words()
         );
