@@ -34,6 +34,8 @@ fn leaks() -> Vec<(&'static str, Model, Bed)> {
         ("256 B among 20 MB", Model { base, ..leak }, BED),
         ("256 B, 30 % churn", Model { base, churn: 0.3, ..leak }, BED),
         ("256 B, wandering", Model { base, wander: (400.0, 0.5), ..leak }, BED),
+        ("256 B, wandering far", Model { base, wander: (8_000.0, 0.5), ..leak }, BED),
+        ("256 B, turnover not counted", Model { base, churn: 0.3, counted: false, ..leak }, BED),
         ("256 B by one of two", Model { by: By::First, ..leak }, TWO),
         ("256 B by both", leak, TWO),
         ("64 B by one of two", Model { size: 64.0, by: By::First, ..leak }, TWO),

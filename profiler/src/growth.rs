@@ -207,7 +207,7 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
         late: since(half),
         latest: (counts.len() >= QUARTERS_FROM).then(|| since(counts.len() * 3 / 4)).flatten(),
         by_novelty: split(&|round| kinds.get(round) != Some(&RoundKind::Replay)),
-        lasting: warm_up(&increments, counts, noise, WARM_UP_UNSEEN).map(|fit| fit.terms[0]),
+        lasting: lasting(&increments, counts, noise),
         fading,
         evenness: (alone(&increments, counts, noise) - lasts) / spread,
     })
@@ -248,8 +248,16 @@ fn fading(increments: &[f64], counts: &[f64], noise: &Noise, even: f64) -> Optio
     if best.terms[1].value <= 0.0 || gain < SLOWING_SEEN {
         return None;
     }
-    let believed = || fits.iter().filter(|fit| fit.chi2 - best.chi2 <= BELIEVED * unit);
-    let ends = believed().map(|fit| fit.terms[0].interval(LASTING_CONFIDENCE));
+    let worse = |fit: &Fit| (fit.chi2 - best.chi2) / unit;
+    let believed = || fits.iter().filter(|fit| worse(fit) <= BELIEVED);
+    // The profile of the likelihood over time constants: of the deviation that is allowed in all,
+    // one that explains less has used a part already.
+    let ends = believed().map(|fit| {
+        let left = (1.0 - worse(fit) / BELIEVED).sqrt();
+        let (low, high) = fit.terms[0].interval(LASTING_CONFIDENCE);
+        let (value, half) = (fit.terms[0].value, (high - low) / 2.0 * left);
+        (value - half, value + half)
+    });
     let interval = ends.fold((f64::MAX, f64::MIN), |all, end| (all.0.min(end.0), all.1.max(end.1)));
     let lasts = |fit: &Fit| fit.terms[0].value >= LASTING_SURE * fit.terms[0].se;
     let subsides = believed().any(|fit| !lasts(fit));
@@ -264,6 +272,13 @@ fn warm_up(increments: &[f64], counts: &[f64], noise: &Noise, constant: f64) -> 
         return None;
     }
     trend::fit(increments, &[counts.to_vec(), dying(counts, constant)], noise)
+}
+
+/// What lasts beside a warm-up too short to be seen, as it is told.
+fn lasting(increments: &[f64], counts: &[f64], noise: &Noise) -> Option<Slope> {
+    let regressors = [counts.to_vec(), dying(counts, WARM_UP_UNSEEN)];
+    let fit = trend::estimate(increments, &regressors, noise)?;
+    Some(fit.terms[0])
 }
 
 /// Operations by how much of a warm-up of the given time constant is left when they come.

@@ -286,6 +286,9 @@ impl Series {
         }
         columns.containers = vec![0.0; count];
         let (mut turned, mut present) = (0.0, 0.0);
+        let work = self.work_done();
+        let (begun, done) = (work.first().unwrap_or(&0.0), work.last().unwrap_or(&0.0));
+        let before = begun / (done - begun).max(1.0);
         for track in site.stacks.values() {
             let cells: Vec<Cell> =
                 (first..first + count).map(|i| track.at(i).copied().unwrap_or(NOTHING)).collect();
@@ -295,7 +298,7 @@ impl Series {
                 }
                 continue;
             }
-            let (there_and_back, samples) = self.add_stack(&mut columns, &cells);
+            let (there_and_back, samples) = self.add_stack(&mut columns, &cells, before);
             turned += there_and_back;
             present += samples;
         }
@@ -304,8 +307,9 @@ impl Series {
     }
 
     /// Adds one stack to the columns of its site; returns its samples that came and went, and
-    /// those among which they did, over all rounds.
-    fn add_stack(&self, columns: &mut SiteColumns, cells: &[Cell]) -> (f64, f64) {
+    /// those among which they did, over all rounds. `before` is the work done until the baseline,
+    /// per work done since.
+    fn add_stack(&self, columns: &mut SiteColumns, cells: &[Cell], before: f64) -> (f64, f64) {
         let counted = cells.iter().all(|cell| cell.live_objects.is_some());
         columns.uncounted |= !counted;
         let known = cells.iter().rev().find_map(Cell::object_bytes);
@@ -366,9 +370,11 @@ impl Series {
             columns.bytes.noise.steps[round] += staying * of_bytes;
             columns.objects.noise.steps[round] += staying * of_objects;
         }
-        // What grows is not turned over: the smallest level is the population that is.
+        // What grows is not turned over: the smallest level is the population that is, less what
+        // the same growth had brought by then.
         let least = cells.iter().map(samples).fold(f64::INFINITY, f64::min);
-        (turned, least * rounds as f64)
+        let turning = (least - net.max(0.0) * before).max(0.0) * rounds as f64;
+        (turned, turning.max(turned / 2.0))
     }
 }
 

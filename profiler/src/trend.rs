@@ -6,7 +6,7 @@
 //! (independent from level to level, so that neighbouring increments are anti-correlated), and
 //! whatever the residuals show beyond both. Pure; knows nothing of sites or snapshots.
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use statrs::distribution::{ChiSquared, ContinuousCDF, Normal, StudentsT};
 
 /// Regressors at most: more cannot be told apart in the rounds of one run.
 pub const TERMS_MAX: usize = 4;
@@ -144,9 +144,26 @@ fn cumulative(x: f64, df: f64) -> f64 {
 
 /// Fits `increments[r] = sum over terms of slope * regressors[term][r]`, by generalised least
 /// squares. `None` when there is too little to fit: fewer increments than terms plus one, or
-/// regressors that cannot be told apart.
+/// regressors that cannot be told apart. The known error is doubted early: words are chosen by
+/// it, and a wrong one is dearer than an interval that is a little too wide.
 #[must_use]
 pub fn fit(increments: &[f64], regressors: &[Vec<f64>], noise: &Noise) -> Option<Fit> {
+    fit_doubting(increments, regressors, noise, SURPRISING)
+}
+
+/// The same for an interval that is told and chooses no word: it is to hold the truth as often as
+/// it says, so the known error is doubted only where chance hardly explains the residuals.
+#[must_use]
+pub fn estimate(increments: &[f64], regressors: &[Vec<f64>], noise: &Noise) -> Option<Fit> {
+    fit_doubting(increments, regressors, noise, HARDLY_CHANCE)
+}
+
+fn fit_doubting(
+    increments: &[f64],
+    regressors: &[Vec<f64>],
+    noise: &Noise,
+    chance: f64,
+) -> Option<Fit> {
     let (rounds, terms) = (increments.len(), regressors.len());
     if terms == 0 || terms > TERMS_MAX || rounds < terms + 1 {
         return None;
@@ -154,7 +171,7 @@ pub fn fit(increments: &[f64], regressors: &[Vec<f64>], noise: &Noise) -> Option
     let columns: Vec<&[f64]> = regressors.iter().map(Vec::as_slice).collect();
     let first = solve(increments, &columns, noise, 0.0)?;
     let df = (rounds - terms) as f64;
-    if first.chi2 <= df + SURPRISING * (2.0 * df).sqrt() {
+    if explained(first.chi2, df) >= chance {
         let terms = first.slopes(f64::INFINITY, 1.0);
         let (chi2, log_error) = (first.chi2, first.log_error);
         return Some(Fit { terms, chi2, df, chi2_scaled: chi2, log_error });
@@ -210,10 +227,17 @@ fn excess(
     Some(best)
 }
 
-/// Standard deviations by which chi squared must exceed its mean for the known error to be
-/// doubted (one time in eight by chance): adding variance whenever residuals are a little large
-/// would make every interval too wide.
-const SURPRISING: f64 = 1.0;
+/// Chance of residuals as large, if the known error is all there is, below which it is doubted
+/// for a word: adding variance whenever they are a little large would make every interval too wide.
+const SURPRISING: f64 = 0.15;
+/// The same for an interval that is told.
+const HARDLY_CHANCE: f64 = 0.05;
+
+/// Chance of residuals that are as large, if the known error is all there is.
+fn explained(chi2: f64, df: f64) -> f64 {
+    ChiSquared::new(df).map_or(1.0, |chi| chi.sf(chi2))
+}
+
 /// Steps that suffice to bracket the extra variance.
 const DOUBLINGS_MAX: usize = 16;
 /// Secants within that bracket at most; most need four.

@@ -69,6 +69,8 @@ pub(crate) struct Model {
     /// Standard deviation of the base from one idle moment to the next, objects, and how much
     /// of it is remembered.
     pub(crate) wander: (f64, f64),
+    /// Samples ever taken are counted, so that turnover is known.
+    pub(crate) counted: bool,
     /// Objects kept in each round whatever is done in it, and in a rest as long.
     pub(crate) clock: f64,
     /// Share of what was kept that a rest gives back.
@@ -107,6 +109,7 @@ pub(crate) const STILL: Model = Model {
     bound: f64::INFINITY,
     warmup: (0.0, 1.0),
     wander: (0.0, 0.0),
+    counted: true,
     held: (0.0, Held::Until(0.0)),
     by: By::Both,
 };
@@ -247,7 +250,8 @@ fn step(
     if resting {
         state.kept -= dice.binomial(state.kept, model.expires);
     }
-    let kept = dice.poisson(grown * share);
+    // Each object is sampled or not: a Poisson count would scatter more than samplers do.
+    let kept = dice.binomial(grown.round(), share);
     let fresh = if round == 0 { 1.0 } else { model.churn };
     state.turning -= dice.binomial(state.turning, fresh);
     let turned = dice.poisson(model.base * share * fresh);
@@ -256,9 +260,11 @@ fn step(
     state.kept += kept;
     state.ever += kept + turned + held;
     let (deviation, memory) = model.wander;
+    let before = (state.wandered * share).round();
     state.wandered = memory * state.wandered + deviation * dice.normal();
-    let samples =
-        (state.kept + state.held + state.turning + (state.wandered * share).round()).max(0.0);
+    let wandered = (state.wandered * share).round();
+    state.ever += (wandered - before).max(0.0);
+    let samples = (state.kept + state.held + state.turning + wandered).max(0.0);
     let objects = samples / share;
     let cell = Cell {
         live_bytes: objects * model.size,
@@ -266,7 +272,7 @@ fn step(
         alloc_bytes: None,
         alloc_objects: None,
         live_samples: Some(samples),
-        alloc_samples: (deviation == 0.0).then_some(state.ever),
+        alloc_samples: model.counted.then_some(state.ever),
     };
     FoldedSite {
         id: format!("{index:016x}"),
