@@ -89,7 +89,11 @@ impl Court<'_> {
         let sure = candidate.p_adjusted <= self.alpha && growth.slope.value > 0.0;
         if sure && growth.slope.value > interest {
             let over = |late: &Slope| self.is_over(growth, late);
-            return self.word_for_growth(growth, &over, reasons);
+            return if self.series.is_resident() {
+                self.word_for_resident(growth, &over, reasons)
+            } else {
+                self.word_for_growth(growth, &over, reasons)
+            };
         }
         let (_, (low, high)) = self.interval(candidate);
         // Between the two limits growth may be nearly sure, and is then nothing to call steady.
@@ -193,10 +197,12 @@ impl Court<'_> {
         }
         reasons.push(if bounded {
             format!(
-                "it grows with new input ({:.1} bytes per operation) and not when the same input \
-                 comes again ({:.1}): something kept by key, no bound seen up to {} operations \
-                 with new input",
+                "it grows with new input ({:.1} bytes per operation with new input, which is {:.1} \
+                 per operation of all, replayed ones among them) and not when the same input comes \
+                 again ({:.1}): something kept by key, no bound seen up to {} operations with new \
+                 input",
                 new.value,
+                growth.slope.value,
                 replay.value,
                 self.inputs_seen(growth.with)
             )
@@ -367,7 +373,7 @@ impl Court<'_> {
 }
 
 /// Why it is not sure that growth goes on, if it is not.
-fn doubt(growth: &Growth) -> Option<String> {
+pub(crate) fn doubt(growth: &Growth) -> Option<String> {
     let (early, late) = growth.halves?;
     let rates = format!(
         "{:.1} bytes per operation in the first half of the rounds, {:.1} in the second",
@@ -392,7 +398,7 @@ fn doubt(growth: &Growth) -> Option<String> {
     })
 }
 
-fn no_longer(early: &Slope) -> String {
+pub(crate) fn no_longer(early: &Slope) -> String {
     format!(
         "it grew by {:.0} bytes per operation in the first half of the rounds and no longer does",
         early.value

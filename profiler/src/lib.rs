@@ -40,6 +40,7 @@ pub mod rules;
 
 mod evidence;
 mod ladder;
+mod resident;
 mod rest;
 mod upkeep;
 pub mod verdict;

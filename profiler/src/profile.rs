@@ -73,6 +73,8 @@ pub enum Form {
     HeapSnapshot,
     /// Collapsed stacks.
     Collapsed,
+    /// Resident memory alone, without any heap.
+    Resident,
 }
 
 impl Form {
@@ -87,6 +89,7 @@ impl Form {
             Self::HeapTimeline => "heaptimeline",
             Self::HeapSnapshot => "heapsnapshot",
             Self::Collapsed => "collapsed stacks",
+            Self::Resident => "resident memory",
         }
     }
 

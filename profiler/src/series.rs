@@ -4,7 +4,8 @@
 //!
 //! Whether any of it grows is left to `growth`, and what to call it to `verdict`.
 
-use crate::profile::Cell;
+use crate::profile::{Cell, Form};
+use crate::resident::PAGE_BYTES;
 use crate::site::Folded;
 use crate::trend::Noise;
 use ebbtide_record::event::RoundKind;
@@ -85,6 +86,7 @@ pub struct Series {
     points: Vec<Point>,
     sites: BTreeMap<String, SiteTrack>,
     interval_bytes: f64,
+    resident: bool,
 }
 
 /// One measured quantity of a site over the measured observations.
@@ -128,6 +130,7 @@ impl Series {
             return false;
         }
         let index = self.points.len();
+        self.resident = observation.folded.form == Some(Form::Resident);
         self.interval_bytes = observation.folded.interval_bytes.max(1.0);
         for site in std::mem::take(&mut observation.folded.sites) {
             let track = self.sites.entry(site.id).or_default();
@@ -154,6 +157,37 @@ impl Series {
     /// All observations, warm-up included, without their sites.
     pub fn observations(&self) -> impl Iterator<Item = &Observation> {
         self.points.iter().map(|point| &point.observation)
+    }
+
+    /// It is resident memory, and no heap.
+    #[must_use]
+    pub fn is_resident(&self) -> bool {
+        self.resident
+    }
+
+    /// Leaves every other observation out, the first and the last not among them: a series without
+    /// an end stays within [`OBSERVATIONS_MAX`]. Operations before one that goes count for the next.
+    pub fn thin(&mut self) {
+        let last = self.points.len().saturating_sub(1);
+        let stays = |index: usize| index == 0 || (last - index).is_multiple_of(2);
+        let mut carried: BTreeMap<String, u64> = BTreeMap::new();
+        let mut points = Vec::with_capacity(self.points.len() / 2 + 1);
+        for (index, mut point) in std::mem::take(&mut self.points).into_iter().enumerate() {
+            let done = &mut point.observation.operations;
+            for (name, count) in std::mem::take(&mut carried) {
+                *done.entry(name).or_default() += count;
+            }
+            if stays(index) {
+                points.push(point);
+            } else {
+                carried = std::mem::take(done);
+            }
+        }
+        self.points = points;
+        for track in self.sites.values_mut().flat_map(|site| site.stacks.values_mut()) {
+            let cells = std::mem::take(&mut track.cells).into_iter().enumerate();
+            track.cells = cells.filter(|(at, _)| stays(*at)).map(|(_, cell)| cell).collect();
+        }
     }
 
     /// Mean bytes between two samples.
@@ -303,6 +337,10 @@ impl Series {
             present += samples;
         }
         finish(&mut columns, turned, present);
+        if self.resident {
+            columns.bytes.noise.steps_only = true;
+            columns.bytes.noise.floor = PAGE_BYTES.powi(2);
+        }
         columns
     }
 

@@ -27,6 +27,8 @@ pub struct Noise {
     /// Smallest variance of a level that is believed, whatever sampling says: the working set
     /// of a real process moves by a few objects from one idle moment to the next.
     pub floor: f64,
+    /// Whatever is beyond the known error stays, as steps of whole arenas do.
+    pub steps_only: bool,
 }
 
 impl Noise {
@@ -262,7 +264,8 @@ const MEMORY_MAX: f64 = 0.95;
 /// when there is no error at all.
 fn whiten(rows: &[&[f64]], noise: &Noise, extra: f64) -> Option<(Vec<Vec<f64>>, f64)> {
     let memory = noise.memory.clamp(0.0, MEMORY_MAX);
-    let scatter = noise.floor + extra * (1.0 - DRIFT_SHARE);
+    let drift = if noise.steps_only { extra } else { extra * DRIFT_SHARE };
+    let scatter = noise.floor + extra - drift;
     let deviation =
         |at: usize| (noise.levels.get(at).copied().unwrap_or(0.0) / (1.0 - memory)).sqrt();
     let rounds = rows.first()?.len();
@@ -272,7 +275,7 @@ fn whiten(rows: &[&[f64]], noise: &Noise, extra: f64) -> Option<(Vec<Vec<f64>>, 
     let mut white = vec![Vec::with_capacity(rounds); rows.len()];
     let mut log_error = 0.0;
     for round in 0..rounds {
-        stays += noise.steps.get(round).copied().unwrap_or(0.0) + extra * DRIFT_SHARE;
+        stays += noise.steps.get(round).copied().unwrap_or(0.0) + drift;
         both *= memory;
         returns = memory * memory * returns + (1.0 - memory * memory);
         let seen = deviation(round + 1);

@@ -9,6 +9,7 @@ use crate::frame::same_file;
 use crate::growth::{self, Growth, Operations};
 use crate::ladder::{CONFIDENCE, Candidate, Court, UNCOUNTED_WORK};
 use crate::power::{errors_needed, samples_needed};
+use crate::resident::NO_PLACE;
 use crate::rest::SECOND;
 use crate::rules::{ALPHA_SPENT, look};
 pub use crate::rules::{LOOKS, Rules};
@@ -51,7 +52,7 @@ pub fn judge(series: &Series, rules: &Rules) -> MemoryVerdict {
         alpha: ALPHA_SPENT[look(measured.len())],
         operations,
     };
-    let mut candidates = candidates(&court, &tallies);
+    let (mut candidates, unfitted) = candidates(&court, &tallies);
     adjust(&mut candidates);
     let mut sites: Vec<(SiteVerdict, bool)> =
         candidates.iter().map(|candidate| court.site(candidate)).collect();
@@ -63,6 +64,7 @@ pub fn judge(series: &Series, rules: &Rules) -> MemoryVerdict {
         sites.extend(counted);
     }
     court.sum_up(&mut verdict, sites, &candidates);
+    verdict.reasons.extend(left_out(&unfitted));
     verdict
 }
 
@@ -79,11 +81,31 @@ fn round_point(observation: &crate::series::Observation) -> RoundPoint {
     }
 }
 
-fn candidates<'a>(court: &Court<'a>, tallies: &'a [Tally]) -> Vec<Candidate<'a>> {
+/// Sites whose growth no figure could be given for, in words.
+fn left_out(sites: &[&str]) -> Option<String> {
+    let shown = sites.iter().take(SITES_NAMED).map(|function| format!("`{function}`"));
+    let named = shown.collect::<Vec<_>>().join(", ");
+    let more = if sites.len() > SITES_NAMED { " and others" } else { "" };
+    (!sites.is_empty()).then(|| {
+        format!(
+            "{} sites are not judged, since their figures allow no fit over these rounds ({named}\
+             {more}): their growth is not excluded",
+            sites.len()
+        )
+    })
+}
+
+/// Sites named in such a sentence.
+const SITES_NAMED: usize = 3;
+
+/// Every site with its growth, and the functions of those of which none could be fitted.
+fn candidates<'a>(court: &Court<'a>, tallies: &'a [Tally]) -> (Vec<Candidate<'a>>, Vec<&'a str>) {
     let mut list: Vec<Candidate<'a>> = Vec::new();
+    let mut unfitted = Vec::new();
     for (id, track) in court.series.sites() {
         let columns = court.series.columns(track);
         let Some(growth) = growth::of(&columns.bytes, &court.operations, &court.kinds) else {
+            unfitted.push(track.function.as_str());
             continue;
         };
         // Objects are told beside growth; nobody asks for those of a site that does not grow.
@@ -107,7 +129,7 @@ fn candidates<'a>(court: &Court<'a>, tallies: &'a [Tally]) -> Vec<Candidate<'a>>
             list[index].tally.get_or_insert(tally);
         }
     }
-    list
+    (list, unfitted)
 }
 
 /// The site that a tally speaks of: in the same file, growing, the same function or else nearest
@@ -311,6 +333,9 @@ impl Court<'_> {
             let own = foreign(a).cmp(&foreign(b));
             a.verdict.cmp(&b.verdict).then(own).then(total(b).total_cmp(&total(a)))
         });
+        if self.series.is_resident() {
+            verdict.reasons.push(NO_PLACE.to_owned());
+        }
         verdict.undecided = sites.iter().any(|(_, undecided)| *undecided);
         verdict.verdict = sites.iter().map(|(site, _)| site.verdict).min().unwrap_or_default();
         if sites.is_empty() {
@@ -352,7 +377,7 @@ impl Court<'_> {
         // What surely grows is reported; its error against other operations says nothing of them.
         candidates
             .iter()
-            .filter(|candidate| candidate.p_adjusted > self.alpha)
+            .filter(|c| c.p_adjusted > self.alpha || self.series.is_resident())
             .map(|candidate| candidate.growth.by_operation[with].se * sigma)
             .fold(alone, f64::max)
     }

@@ -96,7 +96,8 @@ fn leaks_are_called_leaking_and_their_size_is_known() {
         assert_eq!(missed, 0.0, "{name}");
         if !name.contains("warm-up") {
             let covered = f64::from(outcome.covered) / f64::from(RUNS);
-            assert!(covered >= 0.92, "{name}: {covered}");
+            // Two standard errors of so few runs below what is told.
+            assert!(covered >= 0.90, "{name}: {covered}");
         }
     }
 }

@@ -25,7 +25,7 @@ const PER_SNAPSHOT: &str = "snapshot";
 pub const PER_SECOND: &str = "second";
 
 /// Endings of snapshots that have a sidecar.
-const ENDINGS: [&str; 3] = [".pb.gz", ".pb", ".heapprofile"];
+const ENDINGS: [&str; 4] = [".pb.gz", ".pb", ".heapprofile", ".rss"];
 /// Fewer snapshots give no growth with an interval.
 pub const SNAPSHOTS_MIN: usize = 3;
 

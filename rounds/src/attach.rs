@@ -106,6 +106,8 @@ async fn way(scenario: &Scenario, target: &RunningTarget) -> Option<Result<Sourc
     let server = serving(pid, &target.base);
     Some(match heap {
         HeapSource::Node => Source::attach(server).map(Source::by_inspector),
+        // Without a watch what is seen beside the load is welcome as well.
+        HeapSource::Rss if wanted => Source::resident(server),
         HeapSource::Rss => Source::attach(pid).map(Source::from_outside),
         HeapSource::Auto if wanted && is_node(server) => Source::attach(server),
         HeapSource::Auto | HeapSource::Probe | HeapSource::Signal if wanted => {

@@ -18,7 +18,7 @@ const HEAD: usize = 4_096;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Ends of names that are snapshots, where the content alone may mean anything.
-const ENDS: &[&str] = &[".pb", ".pb.gz", ".pprof", ".heap", ".heapprofile", ".folded"];
+const ENDS: &[&str] = &[".pb", ".pb.gz", ".pprof", ".heap", ".heapprofile", ".folded", ".rss"];
 
 /// What lies in a folder.
 #[derive(Debug, Default)]
@@ -66,7 +66,8 @@ pub fn of(folder: &Path, taken_ms: impl Fn(&Path) -> Option<u64>) -> io::Result<
 
 /// The JSON beside a snapshot of the same name.
 fn is_sidecar(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "json") && path.with_extension("pb.gz").exists()
+    let beside = || ["pb.gz", "rss"].into_iter().any(|end| path.with_extension(end).exists());
+    path.extension().is_some_and(|end| end == "json") && beside()
 }
 
 fn is_snapshot(path: &Path) -> bool {

@@ -63,7 +63,8 @@ pub async fn watch(
     let mut observer = Observer::start(Some(request.source.clone()));
     let mut ticks = interval(request.every.unwrap_or(Duration::MAX / 4));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut watched = Watched { series: Series::default(), last: Instant::now(), seconds: 0 };
+    let mut watched =
+        Watched { series: Series::default(), last: Instant::now(), seconds: 0, taken: 0 };
     let mut reason = String::new();
     while !control.is_stopped() {
         let due = tokio::select! {
@@ -94,6 +95,7 @@ struct Watched {
     series: Series,
     last: Instant,
     seconds: u64,
+    taken: u32,
 }
 
 impl Watched {
@@ -114,7 +116,8 @@ impl Watched {
         let passed = self.last.elapsed().as_secs().max(1);
         self.last = Instant::now();
         self.seconds += passed;
-        let index = self.series.observations().count() as u32;
+        let index = self.taken;
+        self.taken += 1;
         let sidecar = fetched.sidecar.unwrap_or_default();
         let rss = Some(sidecar.process.rss_bytes).filter(|bytes| *bytes > 0);
         journal
@@ -131,8 +134,8 @@ impl Watched {
                 ..SnapshotTaken::default()
             })))
             .await?;
-        if index as usize >= OBSERVATIONS_MAX {
-            return Ok(());
+        if self.series.observations().count() >= OBSERVATIONS_MAX {
+            self.series.thin();
         }
         self.series.push(Observation {
             round: index,

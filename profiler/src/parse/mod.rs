@@ -13,6 +13,7 @@ pub mod heap_v2;
 pub mod heapprofile;
 pub mod heaptimeline;
 pub mod pprof;
+pub mod resident;
 mod sample;
 pub mod stranger;
 
@@ -125,6 +126,7 @@ const FORMATS: &[Format] = &[
         recognises: heapprofile::recognises,
         read: heapprofile::read,
     },
+    Format { form: Form::Resident, recognises: resident::recognises, read: resident::read },
     Format { form: Form::Dhat, recognises: dhat::recognises, read: dhat::read },
     Format {
         form: Form::HeapTimeline,

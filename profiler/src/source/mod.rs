@@ -156,6 +156,9 @@ impl Fetched {
     /// The ending that a file of these bytes has.
     #[must_use]
     pub fn extension(&self) -> &'static str {
+        if crate::parse::resident::recognises(&self.bytes) {
+            return "rss";
+        }
         if crate::parse::heapprofile::recognises(&self.bytes) { "heapprofile" } else { "pb.gz" }
     }
 }
@@ -193,6 +196,8 @@ enum Way {
     Inspector(Inspector),
     /// It cannot be asked: its memory alone is seen from outside.
     Outside,
+    /// It is not to be asked: its memory seen from outside is its snapshot.
+    Resident,
 }
 
 /// A process that is watched.
@@ -243,6 +248,16 @@ impl Target {
             self.way = Way::Outside;
         }
         self
+    }
+
+    /// Attaches to a process of this machine of which resident memory alone is looked at: whatever
+    /// it runs, nothing is asked of it and nothing changed.
+    ///
+    /// # Errors
+    /// [`SourceError::NoProcess`].
+    pub fn resident(pid: u32) -> Result<Self, SourceError> {
+        process::Status::of(pid)?;
+        Ok(Self { pid: Some(pid), probe: None, way: Way::Resident })
     }
 
     /// Attaches to the inspector of Node at `ws://host:port`, with or without a path. Nothing is
@@ -423,6 +438,10 @@ impl Target {
             Way::Pprof(served) => served.snapshot(self.pid, purge).await,
             Way::Written(writer) => writer.snapshot().await,
             Way::Inspector(inspector) => inspector.open().await?.snapshot().await,
+            Way::Resident => {
+                let pid = self.pid.ok_or_else(|| self.not_offered("a process id"))?;
+                resident(pid)
+            }
             Way::Outside => {
                 let pid = self.pid.ok_or_else(|| self.not_offered("a heap"))?;
                 let status = process::Status::of(pid)?;
@@ -507,6 +526,21 @@ impl Target {
         };
         SourceError::NotOffered { target, what }
     }
+}
+
+/// Resident memory as a snapshot.
+fn resident(pid: u32) -> Result<Fetched, SourceError> {
+    let process = process_memory(pid)?;
+    let sidecar = Sidecar {
+        schema: ebbtide_record::snapshot::SCHEMA.to_owned(),
+        pid,
+        at_unix_ms: inspector::unix_ms(),
+        trigger: "outside".to_owned(),
+        process,
+        ..Sidecar::default()
+    };
+    let bytes = crate::parse::resident::write(pid, process);
+    Ok(Fetched { bytes, path: None, sidecar: Some(sidecar) })
 }
 
 async fn over_the_wire(endpoint: &Endpoint, purge: bool) -> Result<Fetched, SourceError> {

@@ -69,19 +69,24 @@ impl Status {
 /// [`SourceError::NoProcess`] when there is none.
 pub fn memory(pid: u32) -> Result<ProcessMemory, SourceError> {
     let status = Status::of(pid)?;
-    let pss_bytes =
-        std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok().and_then(|text| {
-            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-            let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-            Some(kib * 1024)
-        });
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let pss_bytes = summed(&rollup, "Pss:");
+    // The kernel keeps the count in `status` by core, up to some hundred pages off.
+    let rss_bytes = summed(&rollup, "Rss:").unwrap_or(status.rss_bytes);
     let open_files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     Ok(ProcessMemory {
-        rss_bytes: status.rss_bytes,
+        rss_bytes,
         pss_bytes,
         threads: status.threads,
         open_files: open_files as u64,
     })
+}
+
+/// A line of `smaps_rollup`, bytes.
+fn summed(rollup: &str, key: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix(key))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// The executable; the mark of a file that is gone is cut off.

@@ -1,0 +1,67 @@
+//! `heap = "rss"`: a program of which nothing is known but its process is judged by its resident
+//! memory. In: programs of `tests/node`, as any other program would be, and scenarios. Out:
+//! summaries of real runs. How the word is chosen is proven in the profiler's own tests.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Runs a program of `tests/node` for 16 rounds, its inspector left alone.
+fn run(program: &str, step: &str, operations: u32) -> (Option<i32>, Value, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scenario = folder.path().join("scenario.toml");
+    let text = format!(
+        "schema = 1\nname = \"resident\"\n[target]\ncommand = [\"node\", \"{program}\", \
+         \"${{port}}\"]\nheap = \"rss\"\n[flow.users]\nexecutor = \"constant-vus\"\nvus = 8\n\
+         duration = \"10s\"\nsteps = [{step}]\n[memory]\nwarmup_rounds = 1\nrounds = 8\n\
+         max_rounds = 16\noperations_per_round = {operations}\nlimit = {{ \"*\" = 2048 }}\n\
+         settle = {{ quiet = \"50ms\", timeout = \"5s\" }}\n"
+    );
+    std::fs::write(&scenario, text).expect("a scenario");
+    let out = folder.path().join("run");
+    let output = Command::new(env!("CARGO_BIN_EXE_ebb"))
+        .args(["run", "--json", "--no-tui", "--threads", "1", "--out"])
+        .args([&out, &scenario])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let summary = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("no summary ({error}): {said}"));
+    (output.status.code(), summary, folder)
+}
+
+#[test]
+fn what_grows_without_a_place_is_growing_and_the_files_say_the_same() {
+    let step = "{ post = \"/ask\", name = \"POST /ask\", text = \"question ${iteration}\" }";
+    let (code, summary, folder) = run("kept.js", step, 300);
+    let memory = &summary["ebbtide"]["memory"];
+    let told = format!("{memory:#}");
+    let site = &memory["sites"][0];
+    assert_eq!((code, site["verdict"].as_str()), (Some(98), Some("growing")), "{told}");
+    assert_eq!(site["function"], "resident memory of the process", "{told}");
+    assert_eq!(site["growth_per_op"]["operation"], "POST /ask", "{told}");
+    let low = site["growth_per_op"]["low"].as_f64().unwrap_or_default();
+    let high = site["growth_per_op"]["high"].as_f64().unwrap_or_default();
+    assert!(low <= 17_500.0 && 16_000.0 <= high, "{told}");
+    assert!(told.contains("names no place") && !told.contains("\"leaking\""), "{told}");
+    let rounds = memory["rounds"].as_array().map_or(0, Vec::len);
+    assert!(rounds > 16, "{rounds} rounds: {told}");
+
+    let run = folder.path().join("run").display().to_string();
+    let again = Command::new(env!("CARGO_BIN_EXE_ebb")).args(["leaks", &run]).output().unwrap();
+    let text = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert_eq!(again.status.code(), Some(98), "{text}");
+    assert!(text.contains("resident memory of the process"), "{text}");
+}
+
+#[test]
+fn what_keeps_nothing_is_not_growing() {
+    let step = "{ post = \"/words\", name = \"POST /words\", text = \"words of ${iteration}\" }";
+    let (code, summary, _folder) = run("steady.js", step, 300);
+    let told = format!("{:#}", summary["ebbtide"]["memory"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("\"leaking\"") && !told.contains("\"growing\""), "{told}");
+    assert!(told.contains("resident memory of the process"), "{told}");
+}
