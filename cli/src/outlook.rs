@@ -17,6 +17,10 @@ const RATES: [u64; 2] = [1_000, 10_000];
 /// Rounds listed: two blocks of new and replayed input after the usual warm-up.
 const ROUNDS_LISTED: usize = 10;
 
+/// What is said of power where no heap is sampled.
+const RESIDENT: &str = "\n  what resident memory can show is known from the run alone: its error is \
+     that of its own steps\n";
+
 /// A run that is only thought of.
 pub(crate) struct Outlook<'a> {
     scenario: &'a Scenario,
@@ -65,8 +69,12 @@ impl<'a> Outlook<'a> {
         let _ = writeln!(out, "  heap    {}", self.heap());
         out.push_str(&snapshots(watch));
         out.push_str(&rounds(forecast));
-        out.push_str(&self.power(forecast));
-        out.push_str(&cures(forecast, watch));
+        if self.scenario.target.heap == HeapSource::Rss {
+            out.push_str(RESIDENT);
+        } else {
+            out.push_str(&self.power(forecast));
+            out.push_str(&cures(forecast, watch));
+        }
         out.push_str(&times(forecast));
         out
     }

@@ -506,4 +506,28 @@ mod tests {
         let bytes = cells.iter().map(|cell| cell.map(|cell| cell.live_bytes));
         assert_eq!(bytes.collect::<Vec<_>>(), [Some(33.0), Some(33.0)]);
     }
+
+    #[test]
+    fn a_series_that_is_thinned_keeps_its_ends_and_its_work() {
+        for (count, rounds, done) in
+            [(5_u32, vec![0, 2, 4], vec![1, 5, 9]), (6, vec![0, 1, 3, 5], vec![1, 2, 7, 11])]
+        {
+            let mut series = Series::default();
+            for round in 0..count {
+                let live_bytes = f64::from(round);
+                let cell = FoldedCell { stack: 7, cell: Cell { live_bytes, ..Cell::default() } };
+                let id = "0".to_owned();
+                let sites = vec![FoldedSite { id, cells: vec![cell], ..FoldedSite::default() }];
+                let folded = Folded { sites, ..Folded::default() };
+                let operations = BTreeMap::from([("GET /".to_owned(), u64::from(round) + 1)]);
+                series.push(Observation { round, operations, folded, ..Observation::default() });
+            }
+            series.thin();
+            assert_eq!(series.observations().map(|o| o.round).collect::<Vec<_>>(), rounds);
+            let work = series.observations().map(|o| o.operations["GET /"]);
+            assert_eq!(work.collect::<Vec<_>>(), done);
+            let levels: Vec<f64> = rounds.iter().map(|round| f64::from(*round)).collect();
+            assert_eq!(series.levels(&series.sites["0"]), levels);
+        }
+    }
 }

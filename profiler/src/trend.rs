@@ -434,6 +434,19 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_that_is_told_doubts_the_known_error_later_than_a_word() {
+        let scatter = [1.3, -1.3, 1.3, -1.3, 1.3, -1.3, 1.3, -1.3];
+        let noise = Noise { steps: vec![1.0; 8], levels: vec![0.0; 9], ..Noise::default() };
+        for (times, word, told) in [(0.8, true, true), (1.0, false, true), (1.2, false, false)] {
+            let y: Vec<f64> = scatter.iter().map(|d| 100.0 + d * times).collect();
+            let known = |fit: Option<Fit>| fit.expect("enough rounds").terms[0].df.is_infinite();
+            let x = [vec![1.0; 8]];
+            let both = (known(fit(&y, &x, &noise)), known(estimate(&y, &x, &noise)));
+            assert_eq!(both, (word, told), "{times}");
+        }
+    }
+
+    #[test]
     fn too_little_is_not_fitted() {
         let noise = Noise::default();
         assert_eq!(fit(&[1.0], &[vec![1.0]], &noise), None);
