@@ -47,6 +47,16 @@ impl Court<'_> {
             ));
             return (Verdict::Inconclusive, true);
         }
+        // A few arenas are soon more than the limit, and no sign of more to come.
+        let (low, interest) =
+            (growth.slope.interval(CONFIDENCE).0, self.limits[growth.with].interest);
+        if low <= interest {
+            reasons.push(format!(
+                "it grows, and whether by more than {interest:.0} bytes per operation is not sure \
+                 ({low:.0} at least): more operations per round would tell"
+            ));
+            return (Verdict::Inconclusive, true);
+        }
         if let Some(doubt) = doubt(growth) {
             reasons.push(doubt);
             return (Verdict::Inconclusive, true);
