@@ -18,8 +18,8 @@ const RATES: [u64; 2] = [1_000, 10_000];
 const ROUNDS_LISTED: usize = 10;
 
 /// What is said of power where no heap is sampled.
-const RESIDENT: &str = "\n  what resident memory can show is known from the run alone: its error is \
-     that of its own steps\n";
+const RESIDENT: &str = "\n  what resident memory can show is known from the run alone: its error \
+     is that of its own steps\n";
 
 /// A run that is only thought of.
 pub(crate) struct Outlook<'a> {

@@ -16,12 +16,9 @@ use ebbtide_record::event::RoundKind;
 /// as ten rounds of a clean program.
 const ROUNDS_MIN: u32 = LOOKS[2];
 
-/// Smallest error of a level: a page.
-pub(crate) const PAGE_BYTES: f64 = 4_096.0;
-
 /// What such a word is worth, and what would tell more.
-pub(crate) const NO_PLACE: &str = "resident memory alone was seen, which names no place and holds what the \
-     allocator keeps for later: leave `heap` out for a heap with places (Node is asked through its \
+pub(crate) const NO_PLACE: &str = "resident memory alone was seen, which names no place and holds what \
+     the allocator keeps for later: leave `heap` out for a heap with places (Node is asked through its \
      inspector, Go through `net/http/pprof`), add the probe to a program in Rust, or take the heap \
      profiler of its language";
 

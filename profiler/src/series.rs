@@ -5,7 +5,6 @@
 //! Whether any of it grows is left to `growth`, and what to call it to `verdict`.
 
 use crate::profile::{Cell, Form};
-use crate::resident::PAGE_BYTES;
 use crate::site::Folded;
 use crate::trend::Noise;
 use ebbtide_record::event::RoundKind;
@@ -166,7 +165,8 @@ impl Series {
     }
 
     /// Leaves every other observation out, the first and the last not among them: a series without
-    /// an end stays within [`OBSERVATIONS_MAX`]. Operations before one that goes count for the next.
+    /// an end stays within [`OBSERVATIONS_MAX`]. Operations before one that goes count for the
+    /// next.
     pub fn thin(&mut self) {
         let last = self.points.len().saturating_sub(1);
         let stays = |index: usize| index == 0 || (last - index).is_multiple_of(2);
@@ -454,6 +454,9 @@ const NOTHING: Cell = Cell {
 /// Size of an object, bytes, where nobody counted any: that of the smallest, for which a sample
 /// stands for most, so that the error is rather too large.
 pub(crate) const UNCOUNTED_BYTES: f64 = 1.0;
+
+/// Smallest error of a level of resident memory: a page.
+const PAGE_BYTES: f64 = 4_096.0;
 
 /// Objects by which an idle process differs from one moment to the next without meaning.
 const LEVEL_FLOOR_OBJECTS: f64 = 1.0;
