@@ -17,10 +17,10 @@ use ebbtide_record::event::RoundKind;
 const ROUNDS_MIN: u32 = LOOKS[2];
 
 /// What such a word is worth, and what would tell more.
-pub(crate) const NO_PLACE: &str = "resident memory alone was seen, which names no place and holds what \
-     the allocator keeps for later: leave `heap` out for a heap with places (Node is asked through its \
-     inspector, Go through `net/http/pprof`), add the probe to a program in Rust, or take the heap \
-     profiler of its language";
+pub(crate) const NO_PLACE: &str = "resident memory alone was seen, which names no place and holds \
+     what the allocator keeps for later: leave `heap` out for a heap with places (Node is asked \
+     through its inspector, Go through `net/http/pprof`), add the probe to a program in Rust, or \
+     take the heap profiler of its language";
 
 impl Court<'_> {
     /// The word for growth of resident memory that is sure and above the limit.
