@@ -24,7 +24,7 @@ pub struct Sidecar {
     pub sequence: u64,
     /// When it was taken, Unix milliseconds.
     pub at_unix_ms: u64,
-    /// `signal`, `http`, `timer`, `rss`, `exit`, or `outside` where nobody asked the process.
+    /// `signal`, `http`, `timer`, `rss` or `exit`.
     pub trigger: String,
     /// Signals that merged into this snapshot and got no file of their own.
     #[serde(skip_serializing_if = "is_zero")]
