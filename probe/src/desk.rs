@@ -204,24 +204,33 @@ impl Desk {
             return Err(SnapshotError::Unavailable(reason.clone()));
         }
         let raw = jemalloc::dump()?;
-        let dump = Dump::parse(&raw)?;
+        #[cfg_attr(not(feature = "ages"), expect(unused_mut, reason = "ages are put into it"))]
+        let mut dump = Dump::parse(&raw)?;
+        #[cfg_attr(not(feature = "ages"), expect(unused_mut, reason = "ages are told in one"))]
+        let mut comments = self.comments(&dump);
+        #[cfg(feature = "ages")]
+        comments.push(format!("ages_lost={}", crate::generations::mark(&mut dump.stacks)));
         let mappings = self.build_ids.mappings(dump.maps);
-        let accumulated = if self.heap.accumulates { "yes" } else { "no, alloc columns are 0" };
         let about = About {
             at_unix_ms,
             sampled_ms: at_unix_ms.saturating_sub(self.identity.started_unix_ms),
-            comments: vec![
-                format!("exe={}", self.identity.exe),
-                format!("command={}", self.identity.command),
-                format!("pid={}", self.identity.pid),
-                "allocator=jemalloc size classes".to_owned(),
-                format!("accumulated={accumulated}"),
-                // jemalloc's own sum: a reader can hold its sum over the stacks against it.
-                format!("inuse_space_total={:.0}", dump.total.live.bytes),
-            ],
+            comments,
         };
         pprof::encode(&dump, &mappings, &about)
             .map_err(|error| SnapshotError::Dump(error.to_string()))
+    }
+
+    fn comments(&self, dump: &Dump<'_>) -> Vec<String> {
+        let accumulated = if self.heap.accumulates { "yes" } else { "no, alloc columns are 0" };
+        vec![
+            format!("exe={}", self.identity.exe),
+            format!("command={}", self.identity.command),
+            format!("pid={}", self.identity.pid),
+            "allocator=jemalloc size classes".to_owned(),
+            format!("accumulated={accumulated}"),
+            // jemalloc's own sum: a reader can hold its sum over the stacks against it.
+            format!("inuse_space_total={:.0}", dump.total.live.bytes),
+        ]
     }
 
     /// The process's memory now.

@@ -27,6 +27,9 @@ pub(crate) struct Dump<'a> {
 pub(crate) struct Stack {
     pub(crate) addresses: Vec<u64>,
     pub(crate) columns: Columns,
+    /// Live samples that are at least so many seconds old, and not of the next class: seconds
+    /// and samples. Not in a dump: `generations` puts them there.
+    pub(crate) ages: Vec<(u32, u64)>,
 }
 
 /// Live and cumulative counts.
@@ -108,7 +111,7 @@ impl<'a> Dump<'a> {
                 match open.take() {
                     None => total = columns,
                     Some(addresses) if columns != Columns::default() => {
-                        stacks.push(Stack { addresses, columns });
+                        stacks.push(Stack { addresses, columns, ages: Vec::new() });
                     }
                     Some(_) => {}
                 }

@@ -196,6 +196,7 @@ fn flag(name: &[u8]) -> bool {
     unsafe { raw::read::<bool>(name) }.unwrap_or(false)
 }
 
-fn refused(name: &'static str, error: &tikv_jemalloc_ctl::Error) -> StartError {
+/// A control that jemalloc refused, as the error of a start.
+pub(crate) fn refused(name: &'static str, error: &tikv_jemalloc_ctl::Error) -> StartError {
     StartError::Jemalloc { name, reason: error.to_string() }
 }

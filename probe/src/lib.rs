@@ -14,6 +14,7 @@
 //! In: `EBBTIDE_*` variables or [`Options`]. Out: standard gzip'd `profile.proto` files with a JSON
 //! beside each. Leaves to others: symbols and verdicts, which the reader of the files makes.
 //! A program that uses `jemalloc_pprof` too asks for the feature of that name: one switch for both.
+//! The feature `ages` tells beside each stack how old its live samples are.
 
 // In the order of the data: what is counted, what is read, what is written, who asks.
 mod admin;
@@ -26,6 +27,8 @@ mod desk;
 mod dump;
 mod error;
 mod folder;
+#[cfg(feature = "ages")]
+mod generations;
 mod handle;
 mod jemalloc;
 mod kind;

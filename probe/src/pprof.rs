@@ -2,10 +2,11 @@
 //! <https://github.com/google/pprof/blob/main/proto/profile.proto>.
 //! In: an unbiased [`Dump`], the mappings, and words about the process. Out: bytes.
 //! Four values per stack in the order alloc_objects, alloc_space, inuse_objects, inuse_space;
-//! labels `bytes` (mean size of an object), `inuse_samples` and `alloc_samples` (raw counts).
+//! labels `bytes` (mean size of an object), `inuse_samples` and `alloc_samples` (raw counts), and
+//! `age` (at least so many seconds) where ages are known: one sample for each age of a stack then.
 //! Leaves to others: symbols; locations carry addresses alone.
 
-use crate::dump::{Columns, Dump};
+use crate::dump::{Cell, Columns, Dump, Stack};
 use crate::mapping::Mapping;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -61,15 +62,20 @@ fn profile(dump: &Dump<'_>, mappings: &[Mapping], about: &About) -> Profile {
         inuse: strings.id("inuse_samples"),
         alloc: strings.id("alloc_samples"),
     };
-    let sample = dump
-        .stacks
-        .iter()
-        .map(|stack| Sample {
-            location_id: stack.addresses.iter().map(|&address| locations.id(address)).collect(),
-            value: values(&stack.columns),
-            label: names.labels(&stack.columns),
-        })
-        .collect();
+    let aged = dump.stacks.iter().any(|stack| !stack.ages.is_empty());
+    let (age, seconds) = if aged { (strings.id("age"), strings.id("seconds")) } else { (0, 0) };
+    let mut sample = Vec::with_capacity(dump.stacks.len());
+    for stack in &dump.stacks {
+        let location_id: Vec<u64> =
+            stack.addresses.iter().map(|&address| locations.id(address)).collect();
+        for (age_s, columns) in parts(stack) {
+            let mut label = names.labels(&columns, stack);
+            let number = |age_s: u32| Label { key: age, num: age_s.into(), num_unit: seconds };
+            label.extend(age_s.map(number));
+            let location_id = location_id.clone();
+            sample.push(Sample { location_id, value: values(&columns), label });
+        }
+    }
     let mapping = (1..)
         .zip(mappings)
         .map(|(id, map)| ProtoMapping {
@@ -98,6 +104,40 @@ fn profile(dump: &Dump<'_>, mappings: &[Mapping], about: &About) -> Profile {
     }
 }
 
+/// A stack by the ages of what is live: first what has none, with all that was ever allocated.
+fn parts(stack: &Stack) -> Vec<(Option<u32>, Columns)> {
+    let live = stack.columns.live;
+    let known: u64 = stack.ages.iter().map(|(_, samples)| samples).sum();
+    // A moment lies between the dump and the ages: what came in it is left out in proportion.
+    let all = known.max(live.samples);
+    let share =
+        |of: f64, samples: u64| if all == 0 { 0.0 } else { of * samples as f64 / all as f64 };
+    // From ends that are rounded, so that the parts add up to the whole.
+    let upto = |samples: u64| Cell {
+        samples: share(live.samples as f64, samples).round() as u64,
+        objects: share(live.objects, samples).round(),
+        bytes: share(live.bytes, samples).round(),
+    };
+    let between = |before: Cell, after: Cell| Cell {
+        samples: after.samples - before.samples,
+        objects: after.objects - before.objects,
+        bytes: after.bytes - before.bytes,
+    };
+    if known == 0 || live.samples == 0 {
+        return vec![(None, stack.columns)];
+    }
+    let mut done = all - known;
+    let mut parts = vec![(None, Columns { live: upto(done), ever: stack.columns.ever })];
+    for (age_s, samples) in &stack.ages {
+        let live = between(upto(done), upto(done + samples));
+        done += samples;
+        if live != Cell::default() {
+            parts.push((Some(*age_s), Columns { live, ever: Cell::default() }));
+        }
+    }
+    parts
+}
+
 fn values(columns: &Columns) -> Vec<i64> {
     [columns.ever.objects, columns.ever.bytes, columns.live.objects, columns.live.bytes]
         .map(whole)
@@ -121,8 +161,10 @@ struct LabelNames {
 }
 
 impl LabelNames {
-    fn labels(&self, columns: &Columns) -> Vec<Label> {
-        let mean = columns.live.mean_bytes().or(columns.ever.mean_bytes()).unwrap_or(0.0);
+    /// Labels of a stack, or of what is of one age of it.
+    fn labels(&self, columns: &Columns, stack: &Stack) -> Vec<Label> {
+        let whole_stack = &stack.columns;
+        let mean = whole_stack.live.mean_bytes().or(whole_stack.ever.mean_bytes()).unwrap_or(0.0);
         let count = |samples: u64| i64::try_from(samples).unwrap_or(i64::MAX);
         vec![
             Label { key: self.bytes, num: whole(mean), num_unit: self.bytes },
@@ -272,9 +314,30 @@ mod tests {
     /// The file that the profiler's tests read too: what both sides agree on, byte for byte.
     #[test]
     fn the_golden_dump_gives_the_golden_profile() {
+        let profile = golden("snapshot.pb.gz", &[]);
+        assert_eq!(profile.sample.len(), 3);
+        let first = &profile.location[0];
+        assert_eq!((first.address, first.mapping_id), (0x55d0_0000_2345, 1));
+        let unmapped = profile.location.iter().find(|place| place.address == 0x65fff).unwrap();
+        assert_eq!(unmapped.mapping_id, 0);
+        assert_eq!(profile.sample[2].value[2..], [0, 0]);
+    }
+
+    #[test]
+    fn the_golden_dump_with_ages_gives_the_golden_profile() {
+        let profile = golden("aged.pb.gz", &[(0, 3), (64, 5)]);
+        assert_eq!(profile.sample.len(), 5);
+        let ages = |sample: &Sample| sample.label.get(3).map(|label| label.num);
+        let ages: Vec<_> = profile.sample.iter().map(ages).collect();
+        assert_eq!(ages, [None, Some(0), Some(64), None, None]);
+    }
+
+    /// Writes the golden dump, its first stack with ages, and compares it with the golden file.
+    fn golden(name: &str, ages: &[(u32, u64)]) -> Profile {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let text = std::fs::read(folder.join("heap_v2.txt")).unwrap();
-        let dump = Dump::parse(&text).unwrap();
+        let mut dump = Dump::parse(&text).unwrap();
+        dump.stacks[0].ages = ages.to_vec();
         let mut mappings = crate::mapping::BuildIds::default().mappings(dump.maps);
         for mapping in &mut mappings {
             mapping.build_id = format!("{:040x}", mapping.offset);
@@ -282,7 +345,11 @@ mod tests {
         let about = About {
             at_unix_ms: 1_767_225_600_000,
             sampled_ms: 60_000,
-            comments: vec!["exe=/opt/tide/server".to_owned(), "pid=7".to_owned()],
+            comments: ["exe=/opt/tide/server", "pid=7", "ages_lost=0"]
+                .into_iter()
+                .take(if ages.is_empty() { 2 } else { 3 })
+                .map(str::to_owned)
+                .collect(),
         };
         let unpacked = |packed: &[u8]| {
             let mut bytes = Vec::new();
@@ -290,20 +357,50 @@ mod tests {
             bytes
         };
         let packed = encode(&dump, &mappings, &about).unwrap();
-        let golden = folder.join("snapshot.pb.gz");
+        let golden = folder.join(name);
         if std::env::var_os("EBBTIDE_BLESS").is_some() {
             std::fs::write(&golden, &packed).unwrap();
         }
         let expected = std::fs::read(&golden).expect("`cargo xtask bless` writes the golden file");
         assert_eq!(unpacked(&packed), unpacked(&expected));
 
-        let profile = Profile::decode(&*unpacked(&packed)).unwrap();
-        assert_eq!(profile.sample.len(), 3);
-        let first = &profile.location[0];
-        assert_eq!((first.address, first.mapping_id), (0x55d0_0000_2345, 1));
-        let unmapped = profile.location.iter().find(|place| place.address == 0x65fff).unwrap();
-        assert_eq!(unmapped.mapping_id, 0);
-        assert_eq!(profile.sample[2].value[2..], [0, 0]);
+        Profile::decode(&*unpacked(&packed)).unwrap()
+    }
+
+    #[test]
+    fn ages_part_a_stack_and_nothing_is_lost() {
+        let cell = |samples, objects, bytes| Cell { samples, objects, bytes };
+        let stack = |live, ages: &[(u32, u64)]| Stack {
+            addresses: vec![7],
+            columns: Columns { live, ever: cell(9, 14.2, 900.4) },
+            ages: ages.to_vec(),
+        };
+        let ten = cell(10, 15.8, 1_000.4);
+        let cases = [
+            (stack(ten, &[]), vec![None]),
+            (stack(ten, &[(0, 4), (64, 3)]), vec![None, Some(0), Some(64)]),
+            // More of them, or fewer, than the dump saw a moment before.
+            (stack(ten, &[(0, 7), (2, 6)]), vec![None, Some(0), Some(2)]),
+            (stack(cell(0, 0.0, 0.0), &[(0, 7)]), vec![None]),
+            (stack(cell(1, 1.6, 100.0), &[(0, 1), (2, 1)]), vec![None, Some(0), Some(2)]),
+        ];
+        for (stack, ages) in cases {
+            let parts = parts(&stack);
+            assert_eq!(parts.iter().map(|(age_s, _)| *age_s).collect::<Vec<_>>(), ages);
+            let sum = |of: fn(&Cell) -> f64| {
+                let ends = [|part: &Columns| part.live, |part: &Columns| part.ever];
+                ends.map(|end| parts.iter().map(|(_, part)| of(&end(part))).sum::<f64>().round())
+            };
+            let Columns { live, ever } = stack.columns;
+            let whole = |of: fn(&Cell) -> f64| [of(&live), of(&ever)].map(f64::round);
+            let values: [fn(&Cell) -> f64; 3] =
+                [|cell| cell.samples as f64, |cell| cell.objects, |cell| cell.bytes];
+            for of in values {
+                assert_eq!(sum(of), whole(of), "{stack:?}");
+            }
+        }
+        let [_, young, old] = &parts(&stack(ten, &[(0, 4), (64, 3)]))[..] else { panic!() };
+        assert_eq!((young.1.live.samples, old.1.live.samples), (4, 3));
     }
 
     /// A crate that switches prost's limit off does so for the whole program and for `ebb`, and

@@ -99,6 +99,8 @@ impl Options {
         if heap.off.is_none() {
             jemalloc::activate(heap.lg_sample)?;
             parts.sampling = true;
+            #[cfg(feature = "ages")]
+            crate::generations::install()?;
         }
         parts.thread = Some(watch::spawn(Watch {
             desk: Desk::new(identity, heap, shelf),
@@ -234,6 +236,8 @@ impl Drop for Parts {
         self.signal.take();
         if self.sampling {
             jemalloc::deactivate();
+            #[cfg(feature = "ages")]
+            crate::generations::remove();
         }
         self.dhat.take();
         self.claim.take();

@@ -7,16 +7,20 @@
 mod support;
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 use support::{ask, ask_json, read_back, snapshot, snapshots};
 use tempfile::TempDir;
 
 /// Bytes of an order; jemalloc gives it 5,120, a size that nothing else in the service asks for.
 const ORDER_BYTES: usize = 5_000;
 const ORDER_CLASS: &str = "5120";
+
+/// How long objects may take to grow old by some seconds on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Builds the service once, beside the workspace's own target folder.
 fn binary() -> &'static Path {
@@ -331,6 +335,69 @@ fn a_program_with_jemalloc_pprof_of_its_own_sees_the_same() {
         }
     }
     assert!(compared >= 2, "{compared} files: the program and the C library at least");
+}
+
+/// Live objects of one size class by whether they are at least so many seconds old.
+fn by_age(profile: &Value, class: &str, old_s: u64) -> (u64, u64) {
+    let (mut young, mut old) = (0, 0);
+    for (age_s, samples) in profile["agesBySize"][class].as_object().into_iter().flatten() {
+        let samples = samples.as_u64().unwrap();
+        *(if age_s.parse::<u64>().unwrap() < old_s { &mut young } else { &mut old }) += samples;
+    }
+    (young, old)
+}
+
+#[test]
+fn ages_tell_a_leak_from_a_cache_that_turns_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build("aged", &["ages"]);
+    // Each allocation is sampled, so that all numbers are exact.
+    let variables = [("EBBTIDE_SAMPLE", "1"), ("EBBTIDE_ADMIN", "127.0.0.1:0")];
+    let mut command = command_of(&program, dir.path(), &variables);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let announced = dir.path().join(format!("probe-{}.json", child.id()));
+    let (mut orders, said) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut said = BufReader::new(said);
+    let mut work = |operations: u32| {
+        writeln!(orders, "{operations}").unwrap();
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert_eq!(line, "done\n");
+    };
+    work(200);
+    let announcement: Value = serde_json::from_slice(&std::fs::read(announced).unwrap()).unwrap();
+    let look = || {
+        let (status, _, body) =
+            ask(announcement["admin"].as_str().unwrap(), "GET /debug/pprof/heap", b"");
+        assert_eq!(status, 200);
+        let file = dir.path().join("fetched");
+        std::fs::write(&file, body).unwrap();
+        read_back(&file)
+    };
+    let profile = look();
+    assert_eq!(by_age(&profile, "5120", 3_600), (200, 0), "{}", profile["agesBySize"]);
+    assert_eq!(by_age(&profile, "7168", 3_600), (64, 0), "{}", profile["agesBySize"]);
+    // Both grow old together while nothing happens.
+    let until = Instant::now() + PATIENCE;
+    while by_age(&look(), "5120", 2).1 < 200 {
+        assert!(Instant::now() < until, "nothing grew old");
+    }
+    work(100);
+    let profile = look();
+    let (leak, cache) = (by_age(&profile, "5120", 2), by_age(&profile, "7168", 2));
+    let all = |(young, old): (u64, u64)| young + old;
+    assert_eq!((all(leak), all(cache)), (300, 64), "{}", profile["agesBySize"]);
+    // A snapshot on a busy machine may take so long that what is new is not young any more: then
+    // it is at least younger than what is old.
+    assert!(leak.1 >= 200, "of every age: {}", profile["agesBySize"]);
+    let oldest = |class: &str| {
+        let ages = profile["agesBySize"][class].as_object().unwrap().keys();
+        ages.map(|age_s| age_s.parse::<u64>().unwrap()).max()
+    };
+    assert!(oldest("7168") < oldest("5120"), "turned over: {}", profile["agesBySize"]);
+    assert!(profile["comments"].as_array().unwrap().contains(&"ages_lost=0".into()));
+    drop(orders);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

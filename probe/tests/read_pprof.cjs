@@ -12,6 +12,7 @@ const columns = profile.sampleType.map((type) => `${text(type.type)}/${text(type
 const mapped = new Map(profile.location.map((place) => [place.id, place.mappingId]));
 const totals = columns.map(() => 0);
 const liveObjectsBySize = {};
+const agesBySize = {};
 let samples = 0;
 let strangers = 0;
 for (const sample of profile.sample) {
@@ -19,6 +20,10 @@ for (const sample of profile.sample) {
   const labels = Object.fromEntries(sample.label.map((label) => [text(label.key), Number(label.num)]));
   liveObjectsBySize[labels.bytes] = (liveObjectsBySize[labels.bytes] ?? 0) + Number(sample.value[2]);
   samples += labels.inuse_samples;
+  if ('age' in labels) {
+    const ages = (agesBySize[labels.bytes] ??= {});
+    ages[labels.age] = (ages[labels.age] ?? 0) + labels.inuse_samples;
+  }
   if (sample.locationId.some((id) => !mapped.has(id))) strangers += 1;
 }
 const first = Number(profile.sample[0]?.locationId[0] ?? 0);
@@ -26,6 +31,7 @@ console.log(JSON.stringify({
   columns,
   totals,
   liveObjectsBySize,
+  agesBySize,
   samples,
   strangers,
   leafIsMapped: Number(mapped.get(first) ?? mapped.get(BigInt(first)) ?? 0) > 0,

@@ -46,6 +46,7 @@ impl Court<'_> {
                 .map(|(group, margin)| (group.name.clone(), margin.clamp(0.0, MARGIN_MAX)))
                 .collect(),
             census: candidate.tally.map(|tally| self.census(tally, growth.with)),
+            ages: self.ages(candidate),
             rest: self.at_rest(&columns.bytes, growth),
             bound: self.bound(candidate),
             ..self.circumstances(growth.with)

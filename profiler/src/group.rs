@@ -79,7 +79,7 @@ fn joined(folded: &Folded, name: impl Fn(&FoldedSite) -> String) -> Vec<FoldedSi
         let place = *row_of.entry(name.clone()).or_insert(next);
         if place == next {
             let id = format!("{:016x}", hash::of(name.as_bytes()));
-            rows.push(FoldedSite { id, function: name, ..site.clone() });
+            rows.push(FoldedSite { id, function: name, ages: Vec::new(), ..site.clone() });
         } else {
             rows[place].own |= site.own;
             rows[place].cells.extend_from_slice(&site.cells);
@@ -108,6 +108,7 @@ fn by_stack(folded: &Folded, stacks: &Stacks) -> Vec<FoldedSite> {
                 kind: site.kind,
                 own: site.own,
                 cells: vec![*cell],
+                ages: Vec::new(),
                 origins: vec![*origin],
                 stack,
             });

@@ -39,6 +39,7 @@ pub mod power;
 pub mod rules;
 
 mod evidence;
+mod generations;
 mod ladder;
 mod resident;
 mod rest;

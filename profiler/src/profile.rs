@@ -107,8 +107,21 @@ impl Form {
 pub struct Ages {
     /// Upper ends of the brackets, seconds, rising; one more bracket holds all that is older.
     pub bounds_s: Vec<f64>,
-    /// Live bytes by bracket, for each of [`Profile::stacks`]; empty for a stack without any.
-    pub bytes: Vec<Vec<f64>>,
+    /// What is of one stack and one bracket; no two rows need differ in these.
+    pub rows: Vec<Aged>,
+}
+
+/// What is live at one stack and of one bracket of ages.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Aged {
+    /// Index into [`Profile::stacks`], or into [`crate::FoldedSite::cells`].
+    pub at: u32,
+    /// Index into the upper ends of the brackets, or their number for the oldest.
+    pub bracket: u32,
+    /// Live bytes.
+    pub bytes: f64,
+    /// Live samples; objects where each is counted.
+    pub samples: f64,
 }
 
 /// A snapshot, parsed and normalised.

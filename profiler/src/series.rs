@@ -61,6 +61,9 @@ pub struct Point {
 #[derive(Clone, Debug, Default)]
 struct Track {
     cells: Vec<Option<Cell>>,
+    /// Live bytes and samples by bracket of age, at the observation of that index; of an earlier
+    /// one where the stack was not there.
+    ages: (usize, Vec<(f64, f64)>),
 }
 
 /// One site over the series.
@@ -86,6 +89,9 @@ pub struct Series {
     sites: BTreeMap<String, SiteTrack>,
     interval_bytes: f64,
     resident: bool,
+    /// The last observation that told ages after work was done, and the upper ends of their
+    /// brackets.
+    aged: Option<(usize, Vec<f64>)>,
 }
 
 /// One measured quantity of a site over the measured observations.
@@ -122,6 +128,15 @@ pub struct SiteColumns {
     pub uncounted: bool,
 }
 
+/// What is live at a site by bracket of age, the oldest last.
+#[derive(Debug)]
+pub(crate) struct LiveByAge<'a> {
+    /// Upper ends of all brackets but the last, seconds.
+    pub(crate) bounds_s: &'a [f64],
+    pub(crate) bytes: Vec<f64>,
+    pub(crate) samples: Vec<f64>,
+}
+
 impl Series {
     /// Adds an observation. One past [`OBSERVATIONS_MAX`] is refused: `false`.
     pub fn push(&mut self, mut observation: Observation) -> bool {
@@ -131,13 +146,30 @@ impl Series {
         let index = self.points.len();
         self.resident = observation.folded.form == Some(Form::Resident);
         self.interval_bytes = observation.folded.interval_bytes.max(1.0);
-        for site in std::mem::take(&mut observation.folded.sites) {
+        let bounds = std::mem::take(&mut observation.folded.age_bounds_s);
+        let brackets = bounds.len() + 1;
+        // In a rest everything grows older by itself.
+        let aged = brackets > 1 && observation.kind != RoundKind::Rest;
+        if aged {
+            self.aged = Some((index, bounds));
+        }
+        for mut site in std::mem::take(&mut observation.folded.sites) {
+            site.ages.retain(|row| aged && (row.bracket as usize) < brackets);
             let track = self.sites.entry(site.id).or_default();
             track.function = site.function;
             track.file = site.file;
             track.line = site.line;
             track.kind = site.kind;
             track.stack = site.stack;
+            for row in &site.ages {
+                let Some(cell) = site.cells.get(row.at as usize) else { continue };
+                let ages = &mut track.stacks.entry(cell.stack).or_default().ages;
+                if ages.0 != index || ages.1.is_empty() {
+                    *ages = (index, vec![(0.0, 0.0); brackets]);
+                }
+                let (bytes, samples) = &mut ages.1[row.bracket as usize];
+                (*bytes, *samples) = (*bytes + row.bytes, *samples + row.samples);
+            }
             for cell in site.cells {
                 let cells = &mut track.stacks.entry(cell.stack).or_default().cells;
                 if cells.len() < index {
@@ -300,6 +332,30 @@ impl Series {
         let last = self.points.len().saturating_sub(1);
         let objects = |track: &Track| track.at(last).map_or(Some(0.0), |cell| cell.live_objects);
         site.stacks.values().map(objects).sum()
+    }
+
+    /// What is live at a site, containers apart, by age at the last observation after work;
+    /// `None` where it told none.
+    #[must_use]
+    pub(crate) fn ages(&self, site: &SiteTrack) -> Option<LiveByAge<'_>> {
+        let (index, bounds_s) = self.aged.as_ref()?;
+        if *index != self.baseline() + self.worked().len() {
+            return None;
+        }
+        let first = self.baseline();
+        let brackets = bounds_s.len() + 1;
+        let (mut bytes, mut samples) = (vec![0.0; brackets], vec![0.0; brackets]);
+        for track in site.stacks.values().filter(|track| track.ages.0 == *index) {
+            let cells: Vec<Cell> =
+                (first..=*index).map(|i| track.at(i).copied().unwrap_or(NOTHING)).collect();
+            if !is_container(&cells) {
+                for (bracket, (more_bytes, more_samples)) in track.ages.1.iter().enumerate() {
+                    bytes[bracket] += more_bytes;
+                    samples[bracket] += more_samples;
+                }
+            }
+        }
+        Some(LiveByAge { bounds_s, bytes, samples })
     }
 
     /// The columns of a site from the baseline on.

@@ -10,7 +10,7 @@ use crate::hash::{self, Quick};
 use crate::kind::{Asked, Evidence, KindTable};
 use crate::own::{Ownership, Role};
 use crate::place::{Places, Seen, Spot};
-use crate::profile::{Cell, Form, Profile, StackSample};
+use crate::profile::{Aged, Cell, Form, Profile, StackSample};
 use ebbtide_record::Kind;
 use ebbtide_record::verdict::FrameLine;
 use std::collections::HashMap;
@@ -48,6 +48,9 @@ pub struct Folded {
     pub live_objects: Option<f64>,
     /// Sites, the one with most live bytes first.
     pub sites: Vec<FoldedSite>,
+    /// Upper ends of the brackets of ages, seconds, as in [`crate::profile::Ages`]; empty where
+    /// the snapshot tells none.
+    pub age_bounds_s: Vec<f64>,
     /// What stands against trust in it, in words: missing symbols and the like.
     pub notes: Vec<String>,
 }
@@ -71,6 +74,8 @@ pub struct FoldedSite {
     pub cells: Vec<FoldedCell>,
     /// For each cell, the first stack of the profile that went into it.
     pub origins: Vec<u32>,
+    /// What is live by cell and age, where the snapshot tells ages.
+    pub ages: Vec<Aged>,
     /// The stack of the largest cell, the allocating end first, without the allocator's own
     /// frames, at most [`STACK_SHOWN`].
     pub stack: Vec<FrameLine>,
@@ -97,11 +102,20 @@ pub struct FoldedCell {
 #[must_use]
 pub fn fold(profile: &Profile, symbols: &Symbols, rules: &SiteRules) -> Folded {
     let mut folding = Folding::new(profile, symbols, rules);
+    // Which cell each stack went into, where anybody will ask.
+    let mut taken_of = Vec::new();
     for (index, stack) in profile.stacks.iter().enumerate() {
-        folding.take(index, stack);
+        let taken = folding.take(index, stack);
+        if profile.ages.is_some() {
+            taken_of.push(taken);
+        }
     }
     let mut kinds = KindTable::default();
-    let built = folding.gather();
+    let ages = folding.aged(&taken_of);
+    let mut built = folding.gather();
+    for (site, row) in ages {
+        built[site].ages.push(row);
+    }
     let mut sites: Vec<FoldedSite> =
         built.into_iter().map(|building| folding.finish(building, &mut kinds)).collect();
     let bytes: HashMap<String, f64, Quick> =
@@ -114,6 +128,7 @@ pub fn fold(profile: &Profile, symbols: &Symbols, rules: &SiteRules) -> Folded {
         live_bytes: profile.live_bytes(),
         live_objects: profile.live_objects(),
         sites,
+        age_bounds_s: profile.ages.as_ref().map(|ages| ages.bounds_s.clone()).unwrap_or_default(),
         notes,
     }
 }
@@ -128,6 +143,8 @@ struct Building {
     cells: Vec<FoldedCell>,
     /// For each cell, the first stack that went into it, and where in it the site is.
     origins: Vec<Origin>,
+    /// What is of which cell and age.
+    ages: Vec<Aged>,
 }
 
 /// A cell on its way to its site.
@@ -185,18 +202,40 @@ impl<'a> Folding<'a> {
         }
     }
 
-    fn take(&mut self, index: usize, stack: &StackSample) {
+    /// Takes a stack in; returns which of the cells on their way it went into.
+    fn take(&mut self, index: usize, stack: &StackSample) -> u32 {
         let hash = self.hash(stack);
         if let Some(at) = self.cell_of.get(&hash) {
             self.taken[*at as usize].cell.cell.add(&stack.cell);
-            return;
+            return *at;
         }
         let origin = self.origin(index, stack);
         let site = self.site(stack, origin);
-        self.cell_of.insert(hash, self.taken.len() as u32);
+        let at = self.taken.len() as u32;
+        self.cell_of.insert(hash, at);
         self.sites[site].count += 1;
         let cell = FoldedCell { stack: hash, cell: stack.cell };
         self.taken.push(Taken { site, cell, origin });
+        at
+    }
+
+    /// The ages of each site's cells: the site, and a row whose index is that of the cell in it.
+    fn aged(&self, taken_of: &[u32]) -> Vec<(usize, Aged)> {
+        let Some(ages) = &self.profile.ages else { return Vec::new() };
+        let mut counts = vec![0; self.sites.len()];
+        let place_of: Vec<u32> = self
+            .taken
+            .iter()
+            .map(|taken| {
+                counts[taken.site] += 1;
+                counts[taken.site] - 1
+            })
+            .collect();
+        let of = |row: &Aged| {
+            let taken = *taken_of.get(row.at as usize)? as usize;
+            Some((self.taken[taken].site, Aged { at: place_of[taken], ..*row }))
+        };
+        ages.rows.iter().filter_map(of).collect()
     }
 
     /// The hash of a stack. Go's compiler makes tables and what is in them on the same line, so
@@ -249,7 +288,8 @@ impl<'a> Folding<'a> {
         let site = *self.site_named.entry((function.clone(), file.clone())).or_insert(next);
         if site == next {
             let (cells, origins) = (Vec::new(), Vec::new());
-            self.sites.push(Building { function, file, own, count: 0, cells, origins });
+            let ages = Vec::new();
+            self.sites.push(Building { function, file, own, count: 0, cells, origins, ages });
         }
         self.site_at.insert((location, origin.frame), site);
         site
@@ -313,6 +353,7 @@ impl<'a> Folding<'a> {
             function: building.function,
             file: building.file,
             cells: building.cells,
+            ages: building.ages,
         }
     }
 

@@ -183,6 +183,7 @@ impl Court<'_> {
         let bytes = (&candidate.columns.bytes, growth);
         let contents =
             contents.or_else(|| self.weigh_rest(bytes, "bytes", &mut word, &mut reasons));
+        self.weigh_ages(candidate, &mut word, &mut undecided, &mut reasons);
         self.weigh_knowledge(candidate, &mut word, &mut undecided, &mut reasons);
         self.add_reasons(candidate, word, &mut reasons);
         reasons.extend(candidate.track.and_then(upkeep::reason));

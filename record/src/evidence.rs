@@ -131,6 +131,17 @@ pub struct Ages {
     pub le_s: Vec<f64>,
     /// Objects at most that old and older than the bound before; one longer than `le_s`.
     pub live: Vec<f64>,
+    /// What came in the first half of the measured rounds is older than this, seconds; absent
+    /// where nobody looked at a clock, or the bounds are too far from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_s: Option<f64>,
+    /// Share of what is live that is older than `half_s`, from 0 to 1: of its bytes, or of its
+    /// objects where they are counted without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older: Option<f64>,
+    /// Surely next to nothing of what came in the first half is left, though the site has grown.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub turns_over: bool,
 }
 
 /// Time that passed without operations.

@@ -112,6 +112,7 @@ fn cases() -> [(Cause, Dress); 7] {
                 from: "census".to_owned(),
                 le_s: vec![10.0, 60.0],
                 live: vec![100.0, 0.0, 2_000.0],
+                ..Ages::default()
             });
             site.reasons = vec!["something kept by key, with no bound seen".to_owned()];
         }),
@@ -169,6 +170,31 @@ fn the_rest_at_the_end_is_no_round_of_work() {
     rest.operations.clear();
     rounds.push(rest);
     assert_eq!(explained(&state), worked);
+}
+
+#[test]
+fn ages_say_what_is_older_than_the_second_half() {
+    for (older, turns_over, sign, says) in [
+        (0.52, false, '+', "52 % of it older than 48 s, from before the second half of the"),
+        (0.52, false, '+', "it keeps every age, as a leak does"),
+        (0.0, true, '-', "next to nothing of what came first is left, so it turns over"),
+        (0.2, false, ' ', "20 % of it older than 48 s"),
+    ] {
+        let state = dressed(|site| {
+            site.evidence.ages = Some(Ages {
+                from: "heap".to_owned(),
+                le_s: vec![48.0],
+                live: vec![100.0, 2_000.0],
+                half_s: Some(48.0),
+                older: Some(older),
+                turns_over,
+            });
+        });
+        let case = Case::of(&state, &state.memory.sites[0], None);
+        let rungs = Explanation::of(&case).rungs;
+        let rung = rungs.iter().find(|rung| rung.name == "ages").expect("ages are told");
+        assert!(rung.says.contains(says) && rung.bearing.sign() == sign, "{rung:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use super::{FRAMES_MAX, NAMES_MAX, Names, ParseError, STACKS_MAX};
 use crate::frame::{FILE_MAX, Frame, cut};
-use crate::profile::{Ages, Cell, Location, Profile, StackSample};
+use crate::profile::{Aged, Ages, Cell, Location, Profile, StackSample};
 use crate::v8::scan::{ScanError, Scanner};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -433,7 +433,7 @@ impl<R: Read> Reader<R> {
     fn ages(&mut self, stack_of: &HashMap<u64, u32>, stacks: usize) -> Option<Ages> {
         self.samples.sort_unstable();
         let (end, _) = *self.samples.last().filter(|_| self.samples.len() > 1)?;
-        let mut ages = Ages { bounds_s: AGES_S.to_vec(), bytes: vec![Vec::new(); stacks] };
+        let mut sums = vec![[(0.0, 0.0); AGES_S.len() + 1]; stacks];
         for object in &self.objects {
             let Some(stack) = stack_of.get(&u64::from(object.node)) else { continue };
             // Made before the first note that knows it.
@@ -441,11 +441,19 @@ impl<R: Read> Reader<R> {
             let made = self.samples.get(at).map_or(end, |(time, _)| *time);
             let age = (end - made) as f64 / 1e6;
             let bracket = AGES_S.iter().position(|bound| age <= *bound).unwrap_or(AGES_S.len());
-            let row = &mut ages.bytes[*stack as usize];
-            row.resize(AGES_S.len() + 1, 0.0);
-            row[bracket] += f64::from(object.bytes);
+            let (bytes, objects) = &mut sums[*stack as usize][bracket];
+            (*bytes, *objects) = (*bytes + f64::from(object.bytes), *objects + 1.0);
         }
-        Some(ages)
+        let rows = (0..).zip(&sums).flat_map(|(at, sums)| {
+            let aged = (0..).zip(sums).filter(|(_, (_, objects))| *objects > 0.0);
+            aged.map(move |(bracket, (bytes, samples))| Aged {
+                at,
+                bracket,
+                bytes: *bytes,
+                samples: *samples,
+            })
+        });
+        Some(Ages { bounds_s: AGES_S.to_vec(), rows: rows.collect() })
     }
 
     /// What is live without a stack: one more stack, so that nothing is missing from the sum.

@@ -6,6 +6,7 @@
 //! `pub fn recognises(bytes) -> bool`, and a line in `FORMATS`. A form is told by its content
 //! alone, never by the name of its file.
 
+mod aged;
 pub mod collapsed;
 mod columns;
 pub mod dhat;

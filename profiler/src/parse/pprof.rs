@@ -5,6 +5,7 @@
 //! Source: google/pprof `proto/profile.proto`. The outer message is taken apart field by field,
 //! so that each count meets its limit before anything is kept.
 
+use super::aged::AgeLabels;
 use super::columns::{self, Bytes, Places};
 use super::sample::{self, COLUMNS_MAX, Sample};
 use super::{
@@ -266,7 +267,9 @@ impl<'a> Parts<'a> {
             });
         }
         let location_index = self.locations(&mut profile, &mapping_index, &mut names)?;
-        profile.stacks = self.stacks(&location_index, &columns)?;
+        let mut ages = AgeLabels::find(self.strings.iter().map(AsRef::as_ref));
+        profile.stacks = self.stacks(&location_index, &columns, &mut ages)?;
+        profile.ages = ages.finish();
         for comment in &self.comments {
             profile.comments.push(names.keep(self.text(*comment)?)?);
         }
@@ -281,7 +284,12 @@ impl<'a> Parts<'a> {
         Ok(profile)
     }
 
-    fn stacks(&self, locations: &Ids, columns: &Columns) -> Result<Vec<StackSample>, ParseError> {
+    fn stacks(
+        &self,
+        locations: &Ids,
+        columns: &Columns,
+        ages: &mut AgeLabels,
+    ) -> Result<Vec<StackSample>, ParseError> {
         let mut sample = Sample::default();
         let mut all_frames = 0;
         let mut stacks = Vec::with_capacity(self.samples.len());
@@ -299,7 +307,9 @@ impl<'a> Parts<'a> {
                     return Err(FieldError::TooMany(what, limit).at(*at));
                 }
             }
-            stacks.push(StackSample { frames, cell: columns.cell(&sample, number)? });
+            let cell = columns.cell(&sample, number)?;
+            ages.note(number, &sample, &cell);
+            stacks.push(StackSample { frames, cell });
         }
         Ok(stacks)
     }

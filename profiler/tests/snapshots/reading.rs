@@ -5,7 +5,7 @@
 use crate::hostile;
 use crate::writing::{Dice, Proto, bytes, gzip, number, varint};
 use ebbtide_profiler::parse::{self, ParseError, unbias_factor};
-use ebbtide_profiler::{Cell, Profile};
+use ebbtide_profiler::{Cell, Profile, SiteRules, Symbolizer, site};
 
 fn small() -> Proto {
     let mut proto = Proto::heap(65_536);
@@ -234,4 +234,29 @@ fn no_cut_and_no_flipped_bit_panics() {
             let _: Result<Profile, ParseError> = parse::read(&broken);
         }
     }
+}
+
+/// Written by the probe's tests: eight of nine live samples of the first stack have ages.
+#[test]
+fn ages_of_the_probe_are_read_and_folded() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../probe/tests/golden/aged.pb.gz");
+    let bytes = std::fs::read(file).expect("the probe's golden file");
+    let profile = parse::read(&bytes).unwrap();
+    let ages = profile.ages.as_ref().unwrap();
+    assert_eq!(ages.bounds_s, [64.0]);
+    let told: Vec<_> = ages.rows.iter().map(|row| (row.at, row.bracket, row.samples)).collect();
+    assert_eq!(told, [(1, 0, 3.0), (2, 1, 5.0)]);
+    let folded = site::fold(&profile, &Symbolizer::new().resolve(&profile), &SiteRules::default());
+    assert_eq!(folded.age_bounds_s, [64.0]);
+    let site = folded.sites.iter().find(|site| !site.ages.is_empty()).unwrap();
+    // The parts of a stack are one cell again, and nothing is lost.
+    let cell = &site.cells[site.ages[0].at as usize].cell;
+    assert_eq!(cell.live_samples, Some(9.0));
+    let aged: f64 = site.ages.iter().map(|row| row.bytes).sum();
+    assert!((aged / cell.live_bytes - 8.0 / 9.0).abs() < 1e-3, "{aged} of {}", cell.live_bytes);
+    assert!(site.ages.iter().all(|row| row.at == site.ages[0].at));
+    // Without the comment the label is a stranger's.
+    let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/../probe/tests/golden/snapshot.pb.gz");
+    let plain = parse::read(&std::fs::read(plain).unwrap()).unwrap();
+    assert_eq!((&plain.ages, plain.live_bytes()), (&None, profile.live_bytes()));
 }

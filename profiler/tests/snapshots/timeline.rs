@@ -121,10 +121,11 @@ fn ages_are_told(profile: &Profile, young_ms: f64) {
     let ages = profile.ages.as_ref().expect("V8 notes the newest object 20 times a second");
     let of = |function: &str| {
         let mut sum = vec![0.0; ages.bounds_s.len() + 1];
-        for (stack, row) in profile.stacks.iter().zip(&ages.bytes) {
+        for row in &ages.rows {
+            let stack = &profile.stacks[row.at as usize];
             let innermost = stack.frames.first().map(|at| &profile.locations[*at as usize]);
             if innermost.is_some_and(|location| location.frames[0].function == function) {
-                sum.iter_mut().zip(row).for_each(|(sum, bytes)| *sum += bytes);
+                sum[row.bracket as usize] += row.bytes;
             }
         }
         sum

@@ -27,6 +27,8 @@ const TURNOVER_SLIGHT: f64 = 0.05;
 const CHANCE_MIN: f64 = 1e-12;
 /// Growth at rest above this share of growth at work is the clock's, not the work's.
 const CLOCK_SHARE: f64 = 0.5;
+/// Share of what is live that even growth leaves from before the second half, nearly.
+const OLD_SHARE: f64 = 0.4;
 
 /// Which way a rung speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -331,8 +333,24 @@ fn ages(evidence: &Evidence) -> Option<Rung> {
         "" => String::new(),
         from => format!(" (by the {from})"),
     };
-    let says = format!("live by age{from}: {}; a leak keeps every age", parts.join(", "));
-    Some(rung("ages", Bearing::Neither, says))
+    let told = format!("live by age{from}: {}", parts.join(", "));
+    let (Some(half), Some(older)) = (ages.half_s, ages.older) else {
+        let says = format!("{told}; a leak keeps every age");
+        return Some(rung("ages", Bearing::Neither, says));
+    };
+    let share = format!(
+        "{:.0} % of it older than {}, from before the second half of the measured rounds",
+        older * 100.0,
+        age(half)
+    );
+    let (bearing, word) = if ages.turns_over {
+        (Bearing::Against, "next to nothing of what came first is left, so it turns over")
+    } else if older >= OLD_SHARE {
+        (Bearing::For, "it keeps every age, as a leak does")
+    } else {
+        (Bearing::Neither, "a leak keeps every age")
+    };
+    Some(rung("ages", bearing, format!("{told}; {share}: {word}")))
 }
 
 fn census(case: &Case<'_>) -> Option<Rung> {
