@@ -33,7 +33,8 @@ usage: cargo xtask COMMAND
   bench ws     WebSocket echoes beside npm's ws and tsung; --pairs, --seconds, --seed
   bench socketio
                acknowledged events beside npm's socket.io-client; the same settings
-  bench probe  the reference server with the probe and without it; the same settings
+  bench probe  the reference server with the probe and without it; the same settings, --ebb
+  bench dump   requests under way while the probe dumps few stacks and many; --dumps
   truth        programs whose truth is known, run again and again; writes docs/truth.md
                [--resume] [TABLE...] [--runs N] [--jobs 1] [--only CELL] [--list] [--ci]";
 
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         ["bench", "ws", settings @ ..] => bench::ws::ws(settings),
         ["bench", "socketio", settings @ ..] => bench::socketio::socketio(settings),
         ["bench", "probe", settings @ ..] => bench::probe::probe(settings),
+        ["bench", "dump", settings @ ..] => bench::dump::dump(settings),
         ["truth", settings @ ..] => truth::truth(settings),
         ["target", "h2"] => bench::target::serve::<bench::h2::target::State>(),
         ["target"] => bench::target::serve::<bench::target::EmptyLine>(),

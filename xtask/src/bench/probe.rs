@@ -14,12 +14,12 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The core of the server.
-const SERVER_CORE: usize = 0;
+pub(super) const SERVER_CORE: usize = 0;
 /// Enough to keep one core busy.
 const CONNECTIONS: &str = "16";
 /// What each request brings. The server makes a task, a timer and an object of the census for it.
@@ -37,12 +37,14 @@ struct Settings {
     pairs: u32,
     seconds: u64,
     seed: u64,
+    /// An `ebb` that is built already.
+    ebb: Option<PathBuf>,
 }
 
 impl Settings {
     /// From the words after `bench probe`: pairs of a name and a value.
     fn read(words: &[&str]) -> Result<Settings> {
-        let mut settings = Settings { pairs: 15, seconds: 3, seed: 1 };
+        let mut settings = Settings { pairs: 15, seconds: 3, seed: 1, ebb: None };
         for pair in words.chunks(2) {
             let [name, value] = pair else { bail!("`{}` wants a value", pair[0]) };
             let number = || value.parse::<u64>().with_context(|| format!("`{name} {value}`"));
@@ -50,7 +52,8 @@ impl Settings {
                 "--pairs" => settings.pairs = u32::try_from(number()?.max(1)).unwrap_or(u32::MAX),
                 "--seconds" => settings.seconds = number()?.max(1),
                 "--seed" => settings.seed = number()?,
-                _ => bail!("unknown setting `{name}`; --pairs, --seconds, --seed"),
+                "--ebb" => settings.ebb = Some(PathBuf::from(value)),
+                _ => bail!("unknown setting `{name}`; --pairs, --seconds, --seed, --ebb"),
             }
         }
         Ok(settings)
@@ -66,12 +69,13 @@ pub(crate) fn probe(words: &[&str]) -> Result<()> {
     if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
         bail!("two cores are needed: one for the generator, one for the server");
     }
-    println!("building ebb, optimized");
-    let words = ["build", "--release", "--quiet", "--package", "ebbtide"];
-    process::run(Command::new("cargo").args(words).current_dir(paths::root()))?;
+    let ebb = match &settings.ebb {
+        Some(ebb) => ebb.clone(),
+        None => built()?,
+    };
     let scratch = Scratch::new("probe")?;
-    let with = Server::start(true, &scratch.path)?;
-    let without = Server::start(false, &scratch.path)?;
+    let with = Server::start(&ebb, true, &scratch.path)?;
+    let without = Server::start(&ebb, false, &scratch.path)?;
     let mut coin = Coin::new(settings.seed);
     println!("with the probe, and without it");
     let cost = pairs(&settings, &mut coin, |first| {
@@ -84,7 +88,7 @@ pub(crate) fn probe(words: &[&str]) -> Result<()> {
     })?;
     let taken = std::fs::read_dir(&scratch.path)?.flatten();
     let taken = taken.filter(|entry| entry.path().extension().is_some_and(|end| end == "gz"));
-    write_down(&section(&settings, &cost, (&dumps, taken.count()))?)
+    write_down(&section(&settings, &ebb, &cost, (&dumps, taken.count()))?)
 }
 
 /// What one run did.
@@ -131,15 +135,16 @@ fn pairs(
 /// `ebb serve` in a process of its own, pinned; killed when dropped.
 struct Server {
     child: Child,
+    ebb: PathBuf,
     /// Open as long as the server lives, so that it can go on speaking.
     _says: BufReader<ChildStderr>,
     url: String,
 }
 
 impl Server {
-    fn start(probed: bool, folder: &Path) -> Result<Server> {
+    fn start(ebb: &Path, probed: bool, folder: &Path) -> Result<Server> {
         let mut command = Command::new("taskset");
-        command.arg("-c").arg(SERVER_CORE.to_string()).arg(ebb()).args(["serve", "--port", "0"]);
+        command.arg("-c").arg(SERVER_CORE.to_string()).arg(ebb).args(["serve", "--port", "0"]);
         if probed {
             command.env("EBBTIDE_SAMPLE", SAMPLE).env("EBBTIDE_DIR", folder);
         } else {
@@ -161,14 +166,14 @@ impl Server {
             bail!("`ebb serve` said `{}`", line.trim());
         };
         let url = format!("{url}/api/v1/echo");
-        Ok(Server { child, _says: says, url })
+        Ok(Server { child, ebb: ebb.to_owned(), _says: says, url })
     }
 
     /// Loads it for so long, with a dump asked for every so often.
     fn load(&self, seconds: u64, dump_every: Duration) -> Result<Measured> {
         let before = self.cpu_ns()?;
         let mut command = Command::new("taskset");
-        command.arg("-c").arg(GENERATOR_CORE.to_string()).arg(ebb());
+        command.arg("-c").arg(GENERATOR_CORE.to_string()).arg(&self.ebb);
         command.args(["load", "--quiet", "--json", "-w", "1", "-c", CONNECTIONS, "-m", "POST"]);
         command.args(["-d", &format!("{seconds}s"), "-b", &"x".repeat(BODY_BYTES), &self.url]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -231,8 +236,12 @@ impl Drop for Server {
     }
 }
 
-fn ebb() -> std::path::PathBuf {
-    paths::build_folder().join("release").join("ebb")
+/// `ebb`, built.
+fn built() -> Result<PathBuf> {
+    println!("building ebb, optimized");
+    let words = ["build", "--release", "--quiet", "--package", "ebbtide"];
+    process::run(Command::new("cargo").args(words).current_dir(paths::root()))?;
+    Ok(paths::build_folder().join("release").join("ebb"))
 }
 
 /// The median of one figure of one side.
@@ -304,6 +313,7 @@ fn tables(
 
 fn section(
     settings: &Settings,
+    ebb: &Path,
     cost: &[(Measured, Measured)],
     dumps: (&[(Measured, Measured)], usize),
 ) -> Result<String> {
@@ -327,7 +337,7 @@ fn section(
     )?;
     text.push_str(&tables(cost, dumps)?);
     text.push_str("\nMeasured with:\n\n");
-    for line in circumstances([process::version_line(&ebb().to_string_lossy(), "--version")]) {
+    for line in circumstances([process::version_line(&ebb.to_string_lossy(), "--version")]) {
         writeln!(text, "- {line}")?;
     }
     Ok(text)
