@@ -86,7 +86,6 @@ fn words(process: Process) -> BTreeMap<Verdict, u64> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the table of the docs is made from it")]
 fn clean_processes_are_not_called_growing_and_leaks_are() {
     let still = Process { noise: 0.05 * MIB, ..Process::default() };
     let warm = |rounds| Process { warmup: (40.0 * MIB, rounds), ..still };
