@@ -101,6 +101,30 @@ pub fn short_function(raw: &str) -> String {
     }
 }
 
+/// The same with the crate that the code is of, for a name that is all there is: without a file,
+/// `<String as Clone>::clone` would be anybody's.
+#[must_use]
+pub(crate) fn short_with_crate(raw: &str) -> String {
+    let short = short_function(raw);
+    let (Some(inner), Some(rest)) = (raw.trim().strip_prefix('<'), short.strip_prefix('<')) else {
+        return short;
+    };
+    if let Some(krate) = first_of_path(inner) {
+        return format!("<{krate}::{rest}");
+    }
+    // A parameter, a slice or a reference: the code stands with the trait.
+    match inner.split_once(" as ").and_then(|(_, of)| first_of_path(of)) {
+        Some(krate) => short.replacen(" as ", &format!(" as {krate}::"), 1),
+        None => short,
+    }
+}
+
+/// The first word of what is a path of several.
+fn first_of_path(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_')?;
+    text[end..].starts_with("::").then(|| &text[..end])
+}
+
 /// The first bytes of a text, so many at most, without half a character at their end.
 #[must_use]
 pub(crate) fn cut(text: &str, limit: usize) -> &str {

@@ -68,7 +68,14 @@ const KNOWN_CRATES: &str = "std core alloc proc_macro test tokio tokio_util toki
      serde_json serde_core hashbrown indexmap parking_lot crossbeam rayon tracing \
      tracing_core tracing_subscriber log mio socket2 rustls ring regex reqwest url \
      rand slab smallvec dashmap prost tonic sqlx flate2 gimli addr2line object \
-     rustc_demangle actix actix_web actix_rt async_std smol warp clap";
+     rustc_demangle actix actix_web actix_rt async_std smol warp clap moka lru uuid ahash \
+     once_cell arc_swap anyhow thiserror chrono time jiff mime matchit memchr aho_corasick \
+     regex_automata regex_syntax idna form_urlencoded percent_encoding parking_lot_core lock_api \
+     crossbeam_channel crossbeam_queue crossbeam_utils crossbeam_epoch flume async_channel \
+     concurrent_queue event_listener async_executor async_io polling actix_http actix_service \
+     actix_server actix_router actix_codec sqlx_core diesel redis mongodb bb8 deadpool r2d2 \
+     rusqlite native_tls openssl zstd brotli base64 sha2 rand_core getrandom either itertools \
+     sharded_slab tracing_log socketioxide engineioxide fastwebsockets quick_cache";
 
 /// Folders of Go's own sources, by which they are told in a program built with `-trimpath`.
 const GO_FOLDERS: &str = "archive bufio builtin bytes cmp compress container context crypto \
@@ -216,14 +223,26 @@ fn role_by_name(function: &str) -> Role {
     if !function.contains("::") {
         return Role::Library;
     }
-    match krate(function) {
+    let (home, of_any_type) = home(function);
+    let known = || KNOWN_CRATES.split(' ').any(|known| known == home) || home == "ebbtide_probe";
+    match home {
         "std" | "core" | "alloc" => Role::Language,
-        krate
-            if KNOWN_CRATES.split(' ').any(|known| known == krate) || krate == "ebbtide_probe" =>
-        {
-            Role::Library
-        }
+        // What a library does for any type is where the user's own has been inlined.
+        _ if !of_any_type && known() => Role::Library,
         _ => Role::Own,
+    }
+}
+
+/// The crate of a function. Of `<F as axum::Handler>::call`, where `F` stands for any type, it is
+/// the trait's, and so is said.
+fn home(function: &str) -> (&str, bool) {
+    let first = krate(function);
+    let behind = function.split_once(first).map_or("", |(_, behind)| behind);
+    match function.split_once(" as ") {
+        Some((_, of)) if function.starts_with('<') && !behind.starts_with("::") => {
+            (krate(of), true)
+        }
+        _ => (first, false),
     }
 }
 
@@ -244,4 +263,52 @@ fn lies_in(file: &str, prefix: &str) -> bool {
         let behind = file.as_bytes().get(at + folder.len());
         at > 0 && file.as_bytes()[at - 1] == b'/' && matches!(behind, Some(b'/') | None)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::short_with_crate;
+
+    #[test]
+    fn names_alone_tell_whose_code_it_is() {
+        for (raw, short, role) in [
+            (
+                "<alloc::string::String as core::clone::Clone>::clone",
+                "<alloc::String as Clone>::clone",
+                Role::Language,
+            ),
+            (
+                "<dashmap::DashMap<K,V,S> as dashmap::t::Map<K,V,S>>::_insert",
+                "<dashmap::DashMap<K,V,S> as Map<K,V,S>>::_insert",
+                Role::Library,
+            ),
+            (
+                "<F as axum::handler::Handler<(M,T1),S>>::call::{{closure}}",
+                "<F as axum::Handler<(M,T1),S>>::call::{{closure}}",
+                Role::Own,
+            ),
+            (
+                "<[T] as alloc::slice::Concat>::concat",
+                "<[T] as alloc::Concat>::concat",
+                Role::Language,
+            ),
+            (
+                "<shop::Cart as core::clone::Clone>::clone::h0123456789abcdef",
+                "<shop::Cart as Clone>::clone",
+                Role::Own,
+            ),
+            ("<T as shop::Keep>::keep", "<T as shop::Keep>::keep", Role::Own),
+            ("<shop::Cart>::add", "shop::Cart::add", Role::Own),
+            (
+                "hashbrown::map::HashMap<K,V>::insert",
+                "hashbrown::map::HashMap<K,V>::insert",
+                Role::Library,
+            ),
+        ] {
+            assert_eq!(short_with_crate(raw), short);
+            let frame = Frame { function: short.to_owned(), ..Frame::default() };
+            assert_eq!(Ownership::default().role(&frame), role, "{short}");
+        }
+    }
 }

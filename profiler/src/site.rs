@@ -266,7 +266,9 @@ impl<'a> Folding<'a> {
             let mut locations = stack.frames.iter().enumerate();
             locations.find_map(|(at, location)| Some((at, (*spots.get(*location as usize)?)?)))
         };
-        let found = innermost(&self.places.own).or_else(|| innermost(&self.places.library));
+        let found = innermost(&self.places.own)
+            .or_else(|| innermost(&self.places.library))
+            .or_else(|| self.nameless(stack));
         if let Some((location, Spot { frame, line })) = found {
             return Origin { stack: index, location, frame: frame as usize, line };
         }
@@ -275,6 +277,18 @@ impl<'a> Folding<'a> {
             stack.frames.get(location).and_then(|at| self.symbols.frames.get(*at as usize));
         let line = frames.and_then(|frames| frames.first()).map_or(0, |frame| frame.line);
         Origin { stack: index, location, frame: 0, line }
+    }
+
+    /// The innermost frame without a name: more of a stripped program's than what it was started
+    /// by, which has one.
+    fn nameless(&self, stack: &StackSample) -> Option<(usize, Spot)> {
+        let frames = |at: u32| self.symbols.frames.get(at as usize).and_then(|f| f.first());
+        let nameless = |at: &u32| frames(*at).is_some_and(|frame| !frame.has_name());
+        stack
+            .frames
+            .iter()
+            .position(nameless)
+            .map(|location| (location, Spot { frame: 0, line: 0 }))
     }
 
     fn site(&mut self, stack: &StackSample, origin: Origin) -> usize {

@@ -8,7 +8,7 @@
 
 mod debug_file;
 
-use crate::frame::{Frame, Symbols};
+use crate::frame::{Frame, Symbols, short_with_crate};
 use crate::profile::{Location, Mapping, Profile};
 use addr2line::Loader;
 use debug_file::{Link, Places};
@@ -354,7 +354,9 @@ fn look_up(loader: &Loader, address: u64) -> Vec<Arc<Frame>> {
             }
         }
         Some(_) => {}
-        None => frames.extend(symbol().map(|name| Frame::named(&name, "", 0))),
+        None => frames.extend(
+            symbol().map(|name| Frame { function: short_with_crate(&name), ..Frame::default() }),
+        ),
     }
     frames.retain(|frame| !frame.function.is_empty());
     frames.into_iter().map(Arc::new).collect()

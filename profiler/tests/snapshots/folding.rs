@@ -193,10 +193,13 @@ fn bare_addresses_fold_to_their_module() {
     proto.location(2, 0x1334, &[]);
     proto.sample(&[1, 2], &[1, 8, 1, 8], &[]);
     proto.sample(&[2, 1], &[1, 8, 1, 8], &[]);
+    // A stripped program is not what starts its threads, which has a name.
+    proto.location(3, 0x2000, &[("clone3", "../sysdeps/unix/sysv/linux/x86_64/clone3.S", 81)]);
+    proto.sample(&[1, 2, 3], &[1, 8, 1, 8], &[]);
     let profile = parse::read(&proto.bytes()).unwrap();
     let symbols = Symbolizer::new().resolve(&profile);
     let folded = site::fold(&profile, &symbols, &SiteRules::default());
-    assert_eq!(folded.sites.len(), 1);
+    assert_eq!(folded.sites.len(), 1, "{:?}", folded.sites);
     assert_eq!(folded.sites[0].function, "[no symbols: app]");
     assert!(folded.notes.iter().any(|note| note.contains("`/nowhere/app` is not there")));
 }
