@@ -1,16 +1,23 @@
 //! What a V8 heap snapshot amounts to, and what reading it costs; with two, what changed.
 //!
-//! In: one or two `.heapsnapshot` files. Out: times, memory, and the largest rows.
+//! In: one or two `.heapsnapshot` files; with `--read` before them they are read and that is all.
+//! Out: times, memory, and the largest rows.
 
 use ebbtide_profiler::v8::{Classes, Dominators, Heap, compare};
 use std::fs::File;
 use std::time::Instant;
 
+/// The allocator of `ebb`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const ROWS: usize = 12;
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files: Vec<String> = std::env::args().skip(1).collect();
+    let mut files: Vec<String> = std::env::args().skip(1).collect();
+    let read_only = files.first().is_some_and(|word| word == "--read");
+    files.drain(..usize::from(read_only));
     let mut heaps = Vec::new();
     for file in &files {
         let begin = Instant::now();
@@ -27,7 +34,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         heaps.push(heap);
     }
     let begin = Instant::now();
-    if let [before, after] = heaps.as_slice() {
+    if read_only {
+        std::hint::black_box(&heaps);
+    } else if let [before, after] = heaps.as_slice() {
         for change in compare(before, after).iter().take(ROWS) {
             println!(
                 "{:>+9} {:>+12} B {:>+14} B kept  {}",

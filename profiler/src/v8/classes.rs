@@ -39,8 +39,11 @@ impl Classes {
         let mut places = vec![NONE; heap.len()];
         // By type, and for types with names by name: the place of the row.
         let mut by_type: Vec<Vec<u32>> = vec![Vec::new(); heap.node_types.len()];
+        let named: Vec<bool> = heap.node_types.iter().map(|word| is_named(word)).collect();
         for node in &dominators.order {
-            let key = Key::of(heap, *node);
+            let kind = heap.kinds[*node as usize];
+            let name = named[usize::from(kind)].then(|| heap.names[*node as usize]);
+            let key = Key { kind, name };
             let by_name = &mut by_type[usize::from(key.kind)];
             if by_name.is_empty() {
                 *by_name = vec![NONE; if key.name.is_some() { heap.strings.len() + 1 } else { 1 }];
@@ -129,12 +132,12 @@ struct Key {
     name: Option<u32>,
 }
 
-impl Key {
-    fn of(heap: &Heap, node: u32) -> Self {
-        let named = matches!(heap.node_type(node), "object" | "native" | "closure");
-        Self { kind: heap.kinds[node as usize], name: named.then(|| heap.names[node as usize]) }
-    }
+/// Instances of these types are told apart by their names.
+fn is_named(node_type: &str) -> bool {
+    matches!(node_type, "object" | "native" | "closure")
+}
 
+impl Key {
     fn name(self, heap: &Heap) -> String {
         match heap.node_types[usize::from(self.kind)].as_str() {
             "object" | "native" => self.name.map(|name| heap.strings.text(name).into_owned()),

@@ -96,7 +96,7 @@ pub fn survey(heap: &Heap) -> Vec<Change> {
     });
     let mut rows: Vec<Change> = rows.collect();
     drop(dominators);
-    show_newest(heap, &classes, &Ids::List(Vec::new()), &mut rows);
+    show_newest(heap, &classes, &Ids::default(), &mut rows);
     rows
 }
 
@@ -180,28 +180,31 @@ fn show_newest(heap: &Heap, classes: &Classes, earlier: &Ids, changes: &mut [Cha
     let names: HashSet<&str> = grown.map(|change| change.name.as_str()).collect();
     let rows = classes.rows.iter();
     let wanted: Vec<bool> = rows.map(|row| names.contains(row.name.as_str())).collect();
-    let mut newest: HashMap<String, Vec<(u32, u32)>> = HashMap::new();
+    // By row, the newest first; rows of one name are joined below.
+    let mut newest: Vec<[Option<(u32, u32)>; SHOWN]> = vec![[None; SHOWN]; classes.rows.len()];
     for node in 0..heap.len() as u32 {
-        let id = heap.ids[node as usize];
         let Some(row) = classes.of_node(node).filter(|row| wanted[*row]) else { continue };
-        if earlier.contains(id) {
+        let id = heap.ids[node as usize];
+        let list = &mut newest[row];
+        if list[SHOWN - 1].is_some_and(|(oldest, _)| oldest >= id) || earlier.contains(id) {
             continue;
         }
-        let name = classes.rows[row].name.as_str();
-        if let Some(list) = newest.get_mut(name) {
-            if list.len() == SHOWN && list[SHOWN - 1].0 >= id {
-                continue;
+        list[SHOWN - 1] = Some((id, node));
+        for at in (1..SHOWN).rev() {
+            if list[at - 1] < list[at] {
+                list.swap(at - 1, at);
             }
-            list.push((id, node));
-            list.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
-            list.truncate(SHOWN);
-        } else {
-            newest.insert(name.to_owned(), vec![(id, node)]);
         }
+    }
+    let mut named: HashMap<&str, Vec<(u32, u32)>> = HashMap::new();
+    for (class, list) in classes.rows.iter().zip(newest) {
+        named.entry(&class.name).or_default().extend(list.into_iter().flatten());
     }
     let paths = Paths::of(heap);
     for change in changes {
-        if let Some(list) = newest.get(change.name.as_str()) {
+        if let Some(list) = named.get_mut(change.name.as_str()) {
+            list.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
+            list.truncate(SHOWN);
             change.held_by = list.iter().map(|(_, node)| paths.to(heap, *node)).collect();
         }
     }

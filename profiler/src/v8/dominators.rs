@@ -90,26 +90,28 @@ fn walk(heap: &Heap, strong: &Strong) -> Walk {
     Walk { order, numbers, parents }
 }
 
+/// Calls `take` with both ends, by number, of each edge that keeps what it leads to.
+fn each_strong(heap: &Heap, strong: &Strong, walk: &Walk, mut take: impl FnMut(u32, u32)) {
+    for (number, node) in walk.order.iter().enumerate() {
+        for edge in heap.edges(*node) {
+            if strong.keeps(heap, *node, edge) {
+                take(number as u32, walk.numbers[heap.edge_targets[edge] as usize]);
+            }
+        }
+    }
+}
+
 /// Who has an edge to each node, by number: begins of the lists, and the lists in one.
 fn predecessors(heap: &Heap, strong: &Strong, walk: &Walk) -> (Vec<u32>, Vec<u32>) {
     let count = walk.order.len();
     let mut begins = vec![0_u32; count + 1];
-    let each = |take: &mut dyn FnMut(u32, u32)| {
-        for (number, node) in walk.order.iter().enumerate() {
-            for edge in heap.edges(*node) {
-                if strong.keeps(heap, *node, edge) {
-                    take(number as u32, walk.numbers[heap.edge_targets[edge] as usize]);
-                }
-            }
-        }
-    };
-    each(&mut |_, to| begins[to as usize + 1] += 1);
+    each_strong(heap, strong, walk, |_, to| begins[to as usize + 1] += 1);
     for place in 0..count {
         begins[place + 1] += begins[place];
     }
     let mut lists = vec![0_u32; begins[count] as usize];
     let mut next = begins.clone();
-    each(&mut |from, to| {
+    each_strong(heap, strong, walk, |from, to| {
         lists[next[to as usize] as usize] = from;
         next[to as usize] += 1;
     });

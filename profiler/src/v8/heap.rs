@@ -22,6 +22,12 @@ const STRINGS_MAX: usize = 16 << 30;
 /// Room that is made at once on the word of the file: a count that lies costs no more than this.
 const ROOM_MAX: usize = 1 << 20;
 
+/// Room that is made whatever the file says.
+const ROOM_MIN: usize = 64;
+
+/// How many times what is there already the word of the file is believed after that.
+const ROOM_FACTOR: usize = 16;
+
 /// Bytes of `snapshot.meta` and its like, which are kept as text: some kilobytes.
 const HEAD_MAX: usize = 1 << 20;
 
@@ -191,25 +197,20 @@ impl Heap {
             place("edge_count")?,
         ];
         self.node_types = words(&head.meta.node_types, kind)?;
-        let room = usize::try_from(head.node_count).unwrap_or(0).min(ROOM_MAX);
-        self.kinds.reserve(room);
-        self.names.reserve(room);
-        self.ids.reserve(room);
-        self.sizes.reserve(room);
         self.first_edges.push(0);
-        let mut row = vec![0_u64; fields.len()];
-        let mut at = 0;
         let mut edge = 0_u64;
-        scanner.numbers(|number| {
-            row[at] = number;
-            at += 1;
-            if at < row.len() {
-                return Ok(());
-            }
-            at = 0;
+        let whole = scanner.rows(fields.len(), |row| {
             edge += row[edges];
             if self.kinds.len() >= NODES_MAX || edge > EDGES_MAX as u64 {
                 return Err(format!("more than {NODES_MAX} nodes or {EDGES_MAX} edges"));
+            }
+            if self.kinds.len() == self.kinds.capacity() {
+                let more = room(self.kinds.len(), head.node_count);
+                self.kinds.reserve_exact(more);
+                self.names.reserve_exact(more);
+                self.ids.reserve_exact(more);
+                self.sizes.reserve_exact(more);
+                self.first_edges.reserve_exact(more);
             }
             self.kinds.push(u8::try_from(row[kind]).map_err(|_| "an unknown type of node")?);
             self.names.push(small(row[name])?);
@@ -218,7 +219,7 @@ impl Heap {
             self.first_edges.push(small(edge)?);
             Ok(())
         })?;
-        if at != 0 {
+        if !whole {
             return Err(scanner.error("the last node is not whole").into());
         }
         Ok(())
@@ -236,21 +237,15 @@ impl Heap {
         self.edge_types = words(&head.meta.edge_types, kind)?;
         // Targets are places in the flat array of nodes.
         let width = head.meta.node_fields.len() as u64;
-        let room = usize::try_from(head.edge_count).unwrap_or(0).min(ROOM_MAX);
-        self.edge_kinds.reserve(room);
-        self.edge_names.reserve(room);
-        self.edge_targets.reserve(room);
-        let mut row = vec![0_u64; fields.len()];
-        let mut at = 0;
-        scanner.numbers(|number| {
-            row[at] = number;
-            at += 1;
-            if at < row.len() {
-                return Ok(());
-            }
-            at = 0;
+        let whole = scanner.rows(fields.len(), |row| {
             if self.edge_kinds.len() >= EDGES_MAX {
                 return Err(format!("more than {EDGES_MAX} edges"));
+            }
+            if self.edge_kinds.len() == self.edge_kinds.capacity() {
+                let more = room(self.edge_kinds.len(), head.edge_count);
+                self.edge_kinds.reserve_exact(more);
+                self.edge_names.reserve_exact(more);
+                self.edge_targets.reserve_exact(more);
             }
             self.edge_kinds.push(u8::try_from(row[kind]).map_err(|_| "an unknown type of edge")?);
             self.edge_names.push(small(row[name])?);
@@ -260,7 +255,7 @@ impl Heap {
             self.edge_targets.push(small(row[target] / width)?);
             Ok(())
         })?;
-        if at != 0 {
+        if !whole {
             return Err(scanner.error("the last edge is not whole").into());
         }
         Ok(())
@@ -319,6 +314,14 @@ impl Heap {
     }
 }
 
+/// Room to make for rows, of which so many are there and so many were said to come: each time a
+/// list grows it is copied, and its pages are touched anew.
+fn room(there: usize, said: u64) -> usize {
+    let said = usize::try_from(said).unwrap_or(usize::MAX).saturating_sub(there);
+    // A file may say too little as well.
+    said.min((there * (ROOM_FACTOR - 1)).max(ROOM_MAX)).max(there).max(ROOM_MIN)
+}
+
 fn read_head<R: Read>(scanner: &mut Scanner<R>) -> Result<Head, HeapError> {
     let mut text = Vec::new();
     scanner.copy(&mut text, HEAD_MAX)?;
@@ -345,6 +348,7 @@ fn read_strings<R: Read>(scanner: &mut Scanner<R>) -> Result<Strings, HeapError>
     }
 }
 
+#[inline]
 fn small(number: u64) -> Result<u32, String> {
     u32::try_from(number).map_err(|_| format!("{number} where V8 writes 32 bits"))
 }
