@@ -2,8 +2,9 @@
 //! In: the configuration. Out: [`App`], behind one `Arc`.
 //! Leaves to others: what is done with it.
 
+use crate::auth::{self, Passwords, Tokens};
 pub(crate) use crate::clock::unix_ms;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Database, Limits};
 use crate::disturbance::Disturbance;
 use crate::fault::Faults;
 use crate::hub::{Bounds, Hub};
@@ -23,9 +24,14 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     /// The room a client enters unasked.
     pub(crate) first_room: String,
+    /// Rooms that are there as long as the server.
+    rooms: Vec<String>,
     pub(crate) faults: Arc<Faults>,
-    #[allow(dead_code, reason = "the REST paths that use it follow")]
     pub(crate) store: Store,
+    pub(crate) tokens: Tokens,
+    pub(crate) passwords: Passwords,
+    /// Guests may come.
+    pub(crate) open: bool,
     pub(crate) hub: Arc<Hub>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) log: RequestLog,
@@ -37,6 +43,8 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: &Config, first_room: String, store: Store) -> Arc<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let secret = secret(config);
         let limits = config.limits.clone();
         let faults = config.faults.clone();
         let metrics = Arc::new(Metrics::default());
@@ -49,6 +57,10 @@ impl App {
         let rooms = Rooms::new(&config.rooms);
         Arc::new(Self {
             first_room,
+            rooms: config.rooms.clone(),
+            tokens: Tokens::new(&secret),
+            passwords: Passwords::new(cores),
+            open: config.open,
             hub: Hub::new(rooms, recent, bounds, faults.clone(), metrics.clone()),
             registry: Registry::new(faults.clone()),
             log: RequestLog::new(limits.log_entries, faults.clone()),
@@ -60,6 +72,11 @@ impl App {
             started: Instant::now(),
             draining: AtomicBool::new(false),
         })
+    }
+
+    /// Whether a room is one of those the server was started with.
+    pub(crate) fn stays(&self, room: &str) -> bool {
+        self.rooms.iter().any(|name| name == room)
     }
 
     /// From now on the server is not ready for new clients.
@@ -77,7 +94,20 @@ impl App {
         Gauges {
             sessions: self.registry.len(),
             rooms: self.hub.with_rooms(Rooms::len),
+            queries: self.store.queries(),
             uptime: self.started.elapsed(),
         }
     }
+}
+
+/// What access tokens are signed with: as told, or made up for as long as the process lives.
+fn secret(config: &Config) -> Vec<u8> {
+    if let Some(secret) = &config.secret {
+        return secret.clone().into_bytes();
+    }
+    if config.database != Database::Memory {
+        tracing::warn!("no secret is set: access tokens end with this process");
+    }
+    // Without randomness nobody could log in anyway: no token is ever made.
+    auth::random_secret().unwrap_or_default().into_bytes()
 }

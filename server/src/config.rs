@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The least a secret may have: a shorter one is weaker than what it signs with (RFC 7518 section
+/// 3.2).
+pub const SECRET_BYTES: usize = 32;
+
 /// Everything the server is told when it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,9 +20,13 @@ pub struct Config {
     pub port: u16,
     /// The switches of the faults; shared with who turns them while the server runs.
     pub faults: Arc<Faults>,
-    /// Anonymous clients may chat. Without it every user needs an account, which this version
-    /// does not have: [`crate::Server::bind`] refuses.
+    /// Guests may read and write in public rooms. Without it everyone needs an account.
     pub open: bool,
+    /// What access tokens are signed with, [`SECRET_BYTES`] at least; several processes share one.
+    /// Without it one is made up, and the tokens end with the process.
+    pub secret: Option<String>,
+    /// Accounts that may do everything, by name. Those that are not there yet do not become so.
+    pub admins: Vec<String>,
     /// Rooms that stay when nobody is in them. The first is the one a client enters unasked.
     pub rooms: Vec<String>,
     /// Where everything is kept.
@@ -34,6 +42,8 @@ impl Default for Config {
             port: 8080,
             faults: Arc::default(),
             open: true,
+            secret: None,
+            admins: Vec::new(),
             rooms: vec!["lobby".to_owned()],
             database: Database::default(),
             limits: Limits::default(),
@@ -80,6 +90,8 @@ pub struct Limits {
     pub silence: Duration,
     /// Time a client has to send a request's headers.
     pub header_timeout: Duration,
+    /// Time a client has to send a request's body.
+    pub body_timeout: Duration,
     /// Time the server waits for what is in flight when it stops.
     pub drain: Duration,
 }
@@ -98,6 +110,7 @@ impl Default for Limits {
             ping_every: Duration::from_secs(25),
             silence: Duration::from_secs(60),
             header_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
         }
     }

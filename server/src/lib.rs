@@ -7,7 +7,9 @@
 //!
 //! The modules stand in the order in which a message meets them.
 
+mod api;
 mod app;
+mod auth;
 mod clock;
 mod config;
 mod disturbance;
@@ -15,24 +17,27 @@ mod echo;
 mod fault;
 mod guarded;
 mod heartbeat;
+#[allow(dead_code, reason = "histories come from the store")]
 mod hub;
 mod message;
 mod metrics;
 mod page;
 mod problem;
+#[allow(dead_code, reason = "histories come from the store")]
 mod recent;
 mod registry;
 mod request_log;
 mod rest;
+#[allow(dead_code, reason = "histories come from the store")]
 mod rooms;
 mod server;
 mod session;
-#[allow(dead_code, unused_imports, reason = "the REST paths that use it follow")]
+#[allow(dead_code, unused_imports, reason = "rooms and sockets use the rest of it")]
 mod store;
 mod subscriber;
 mod upgrade;
 
-pub use config::{Config, Database, Limits};
+pub use config::{Config, Database, Limits, SECRET_BYTES};
 pub use fault::{FAULTS, Fault, FaultError, Faults, Setting};
 pub use server::{ServeError, Server, serve};
 pub use store::StoreError;

@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
 pub(crate) struct Gauges {
     pub(crate) sessions: usize,
     pub(crate) rooms: usize,
+    /// Statements run by the database.
+    pub(crate) queries: u64,
     pub(crate) uptime: Duration,
 }
 
@@ -114,6 +116,8 @@ impl Metrics {
         page.one("ebbtide_request_seconds_total", "counter", "Time in requests", seconds);
         let in_flight = requests_in_flight() as f64;
         page.one("ebbtide_requests_in_flight", "gauge", "Requests begun and not ended", in_flight);
+        let queries = gauges.queries as f64;
+        page.one("ebbtide_database_queries_total", "counter", "Statements run", queries);
         let uptime = gauges.uptime.as_secs_f64();
         page.one("ebbtide_uptime_seconds", "gauge", "Since the start", uptime);
         page.census(&Census::count());

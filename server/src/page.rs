@@ -26,7 +26,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/chat.js", get(async || file("text/javascript", include_str!("../page/chat.js"))))
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response {
+/// A file of a page, with the headers of all of them.
+pub(crate) fn file(kind: &'static str, text: impl IntoResponse) -> Response {
     let headers: [(HeaderName, HeaderValue); 4] = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),

@@ -68,6 +68,11 @@ impl Rooms {
         ends
     }
 
+    /// Clients in the room; none when it is not there.
+    pub(crate) fn members_of(&self, name: &str) -> usize {
+        self.rooms.get(name).map_or(0, |room| room.members.len())
+    }
+
     /// Name, number of members and of messages so far, by name.
     pub(crate) fn list(&self) -> impl Iterator<Item = (&str, usize, u64)> {
         self.rooms.iter().map(|(name, room)| (&**name, room.members.len(), room.seq))

@@ -4,7 +4,7 @@
 //! Leaves to others: what a request means (`rest`), what a WebSocket says (`session`).
 
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, SECRET_BYTES};
 use crate::fault::Faults;
 use crate::guarded::Guarded;
 use crate::message;
@@ -57,9 +57,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
-    /// Accounts are wanted, and there are none.
-    #[error("the server has no accounts yet (set `open`, so that anonymous clients may chat)")]
-    NoAccounts,
+    /// The secret could be guessed.
+    #[error("the secret has {0} bytes, {SECRET_BYTES} are the least (`openssl rand -base64 32`)")]
+    Secret(usize),
     /// No room stays, so a client would enter none.
     #[error("no room is named (name one in `rooms`, such as `lobby`)")]
     NoRooms,
@@ -99,8 +99,8 @@ impl Server {
     /// # Errors
     /// When the address cannot be listened on, or the configuration contradicts itself.
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
-        if !config.open {
-            return Err(ServeError::NoAccounts);
+        if let Some(secret) = config.secret.as_ref().filter(|text| text.len() < SECRET_BYTES) {
+            return Err(ServeError::Secret(secret.len()));
         }
         let first_room = config.rooms.first().cloned().ok_or(ServeError::NoRooms)?;
         for room in &config.rooms {
@@ -119,6 +119,11 @@ impl Server {
         let store = Store::open(&config.database, config.limits.history).await?;
         for room in &config.rooms {
             store.ensure_room(room, false).await?;
+        }
+        for name in &config.admins {
+            if !store.set_admin(name, true).await? {
+                tracing::warn!(name, "no account of that name can be made an administrator yet");
+            }
         }
         Ok(Self { app: App::new(&config, first_room, store), listener, address })
     }

@@ -204,7 +204,6 @@ fn now() -> i64 {
 
 #[cfg(test)]
 #[path = "../tests/support/postgres.rs"]
-#[allow(clippy::unwrap_used, unreachable_pub, reason = "of the tests")]
 mod cluster;
 
 #[cfg(test)]

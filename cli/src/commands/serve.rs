@@ -6,9 +6,9 @@ use super::on_runtime;
 use crate::failure::Failure;
 use crate::interrupt::Signals;
 use crate::output::Output;
-use clap::Args;
+use clap::{ArgAction, Args};
 use ebbtide_rounds::exit;
-use ebbtide_server::{Config, Faults, Server};
+use ebbtide_server::{Config, Database, Faults, Server};
 use std::sync::Arc;
 
 /// The arguments of `ebb serve`.
@@ -17,6 +17,7 @@ use std::sync::Arc;
 Examples:
   ebb serve                                 on port 8080 of this machine
   ebb serve --port 0 --fault listener       on a free port, with a leak switched on
+  ebb serve --database chat.db --open false with accounts alone, kept in a file of SQLite
   ebb serve --fault leak=64 --fault tail=1%:20ms")]
 pub(crate) struct Serve {
     /// Address to listen on
@@ -32,6 +33,18 @@ pub(crate) struct Serve {
     /// A room that is always there; repeatable, the first is where clients begin
     #[arg(long, value_name = "NAME", default_value = "lobby")]
     room: Vec<String>,
+    /// Where accounts, rooms and messages are kept: `memory`, a file of SQLite, or postgres://...
+    #[arg(long, default_value = "memory", value_name = "WHERE", env = "EBB_SERVER_DATABASE")]
+    database: String,
+    /// Whether guests may read and write in public rooms, or accounts alone
+    #[arg(long, default_value_t = true, action = ArgAction::Set, env = "EBB_SERVER_OPEN")]
+    open: bool,
+    /// What access tokens are signed with; made up for this process when it is not set
+    #[arg(long, value_name = "SECRET", env = "EBB_SERVER_SECRET", hide_env_values = true)]
+    secret: Option<String>,
+    /// An account that may do everything; repeatable
+    #[arg(long, value_name = "NAME")]
+    admin: Vec<String>,
     /// Leave the probe out, as a program without it would run: nothing sampled, counted or watched
     #[arg(long)]
     no_probe: bool,
@@ -59,6 +72,10 @@ impl Serve {
             port: self.port,
             faults,
             rooms: self.room,
+            database: database(&self.database),
+            open: self.open,
+            secret: self.secret,
+            admins: self.admin,
             ..Config::default()
         };
         let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
@@ -75,5 +92,16 @@ impl Serve {
         })?;
         drop(probe);
         Ok(exit::FINE)
+    }
+}
+
+/// What a word says of where everything is kept.
+fn database(word: &str) -> Database {
+    if word == "memory" {
+        Database::Memory
+    } else if word.starts_with("postgres://") || word.starts_with("postgresql://") {
+        Database::Postgres(word.to_owned())
+    } else {
+        Database::File(word.into())
     }
 }

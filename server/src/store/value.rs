@@ -31,13 +31,17 @@ impl From<bool> for Value {
 
 impl From<&str> for Value {
     fn from(value: &str) -> Self {
+        // PostgreSQL takes every character but this one.
+        if value.contains('\0') {
+            return Self::Text(value.replace('\0', "\u{fffd}").into());
+        }
         Self::Text(value.into())
     }
 }
 
 impl From<String> for Value {
     fn from(value: String) -> Self {
-        Self::Text(value.into())
+        Self::from(value.as_str())
     }
 }
 

@@ -4,6 +4,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
+pub mod caller;
+pub mod postgres;
+
 use bytes::Bytes;
 use ebbtide_server::{Config, Server};
 use futures_util::{SinkExt, StreamExt};

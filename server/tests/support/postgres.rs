@@ -2,6 +2,8 @@
 //! In: the programs of the Debian package. Out: the address of a fresh database, and the server's
 //! end when the value is dropped. It refuses to run as root, so root hands it to `nobody`.
 //! Leaves to others: what is in the database.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::chown;
