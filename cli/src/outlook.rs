@@ -8,7 +8,7 @@ use ebbtide_loadgen::scenario::{HeapSource, MemoryWatch, Scenario};
 use ebbtide_record::RoundKind;
 use ebbtide_reports::figures;
 use ebbtide_reports::text::columns;
-use ebbtide_rounds::forecast::{Forecast, LookForecast, OperationForecast};
+use ebbtide_rounds::forecast::{self, Forecast, LookForecast, OperationForecast};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -96,17 +96,25 @@ impl<'a> Outlook<'a> {
         let target = &self.scenario.target;
         let bytes = self.scenario.memory.as_ref().map_or(0, |watch| watch.sample_interval_bytes);
         let sampled = format!("one sample in {} allocated", figures::bytes(bytes as f64));
+        let node = self.forecast.as_ref().filter(|_| forecast::is_node(self.scenario));
+        let by_node = node.map_or_else(String::new, |forecast| {
+            let bytes = figures::bytes(forecast.sample_interval_bytes as f64);
+            format!(", one sample in {bytes} allocated (16 KiB, or `sample_interval` where finer)")
+        });
         let own = "it samples as it was told to by itself, not as `sample_interval` has it";
         if let Some(url) = &target.pprof {
             return format!("profiles from {url}; {own}");
         }
         if let Some(url) = &target.inspector {
-            return format!("the inspector at {url}");
+            return format!("the inspector at {url}{by_node}");
         }
         match target.heap {
             HeapSource::Rss => "resident memory alone".to_owned(),
             HeapSource::Probe => format!("the probe inside, {sampled}"),
             HeapSource::Signal => format!("snapshots on a signal; {own}"),
+            HeapSource::Auto | HeapSource::Node if node.is_some() => {
+                format!("the inspector of Node{by_node}")
+            }
             HeapSource::Node => "the inspector of Node".to_owned(),
             HeapSource::Pprof => format!("profiles over HTTP; {own}"),
             HeapSource::Auto => format!("what the target offers; with the probe inside, {sampled}"),
@@ -194,7 +202,7 @@ fn cures(forecast: &Forecast, watch: &MemoryWatch) -> String {
     }
     let times = worst(first);
     let operations = (watch.operations_per_round as f64 * times).ceil();
-    let interval = (watch.sample_interval_bytes as f64 / times).max(1.0).log2().floor().exp2();
+    let interval = (forecast.sample_interval_bytes as f64 / times).max(1.0).log2().floor().exp2();
     let reached = if last.suffices {
         format!("the limits can be ruled out after {} rounds", last.rounds)
     } else {

@@ -128,3 +128,17 @@ fn what_is_wrong_is_said_as_ever_and_without_memory_there_is_no_power() {
     assert_eq!(output.status.code(), Some(2), "only a dry run is asked what it could see");
     assert!(text(&output.stderr).contains("--dry-run"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn node_is_foretold_with_its_own_sampling() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = scenario(folder.path(), CLOSED, MEMORY);
+    let plain = std::fs::read_to_string(&path).expect("the scenario");
+    let plain = plain.replace("\"touch\"", "\"node\"");
+    for (asked, told) in [("64KiB", "one sample in 16.0 KiB"), ("4KiB", "one sample in 4,096 B")] {
+        std::fs::write(&path, plain.replace("64KiB", asked)).expect("a scenario");
+        let output = foretold(folder.path(), &path, &[]);
+        let said = text(&output.stdout);
+        assert!(said.contains("the inspector of Node") && said.contains(told), "{asked}: {said}");
+    }
+}

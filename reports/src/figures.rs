@@ -2,7 +2,8 @@
 //! In go numbers with the unit in the function's name, out go short strings with the unit
 //! written. Rounded for reading; whoever needs every digit takes the JSON.
 
-use ebbtide_record::Estimate;
+use ebbtide_record::verdict::SiteVerdict;
+use ebbtide_record::{Estimate, Kind};
 
 /// Bytes up to which no larger unit is used, so that growth per operation stays in bytes.
 const PLAIN_BYTES_MAX: f64 = 9_999.5;
@@ -150,6 +151,27 @@ pub fn estimate_bytes(estimate: &Estimate) -> String {
     format!("{} B", interval(estimate, plain))
 }
 
+/// What is live at a site: bytes, or objects where those alone were counted.
+#[must_use]
+pub fn live(site: &SiteVerdict) -> String {
+    match only_counted(site) {
+        Some(_) => format!("{} {}", count(site.live_objects.unwrap_or(0)), counted(site)),
+        None => bytes(site.live_bytes as f64),
+    }
+}
+
+/// Objects per operation of a site of which no bytes are known: a census has no sizes.
+fn only_counted(site: &SiteVerdict) -> Option<&Estimate> {
+    site.objects_per_op.as_ref().filter(|_| site.growth_per_op.confidence <= 0.0)
+}
+
+fn counted(site: &SiteVerdict) -> String {
+    match site.kind {
+        Kind::Other => "objects".to_owned(),
+        kind => format!("{}s", kind.words()),
+    }
+}
+
 /// A number with its interval: `1.00 ± 0.02`.
 #[must_use]
 pub fn estimate(estimate: &Estimate) -> String {
@@ -188,6 +210,20 @@ mod tests {
 
     fn between(low: f64, value: f64, high: f64) -> Estimate {
         Estimate { value, low, high, confidence: 0.95, operation: String::new() }
+    }
+
+    #[test]
+    fn what_was_only_counted_is_told_in_objects() {
+        let counted = SiteVerdict {
+            kind: Kind::Timer,
+            objects_per_op: Some(between(0.98, 1.0, 1.02)),
+            live_objects: Some(3_000),
+            ..SiteVerdict::default()
+        };
+        assert_eq!(live(&counted), "3,000 timers");
+        let weighed =
+            SiteVerdict { growth_per_op: between(900.0, 1_000.0, 1_100.0), ..counted.clone() };
+        assert_eq!(live(&weighed), "0 B");
     }
 
     #[test]

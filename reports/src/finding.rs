@@ -21,6 +21,9 @@ const EXIT_FAILED: i32 = 1;
 /// Sites named one by one in the findings; the others are in the table.
 const SITES_NAMED: usize = 3;
 
+/// Chance below which growth itself is no question any more.
+const SURE: f64 = 1e-3;
+
 /// How a finding is to be taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Tone {
@@ -270,12 +273,25 @@ fn memory(memory: &MemoryVerdict) -> Vec<Finding> {
             };
         }
         Verdict::Inconclusive => {
-            "whether something grows could not be told".clone_into(&mut finding.sentence);
+            finding.sentence = doubtful(memory);
         }
     }
     finding.notes.extend(detectable(memory));
     finding.notes.extend(memory.reasons.iter().cloned());
     vec![finding]
+}
+
+/// What could not be told: whether anything grows, or whether what surely grew goes on.
+fn doubtful(memory: &MemoryVerdict) -> String {
+    let sure = |site: &&SiteVerdict| {
+        site.verdict == Verdict::Inconclusive && site.p_value < SURE && site.growth_per_op.low > 0.0
+    };
+    match memory.sites.iter().find(sure) {
+        Some(site) => {
+            format!("{}; whether that goes on could not be told", grown_sentence(site, "grew by"))
+        }
+        None => "whether something grows could not be told".to_owned(),
+    }
 }
 
 /// A round with operations that count: neither the warm-up nor the rest at the end.
@@ -300,14 +316,18 @@ pub fn detectable(memory: &MemoryVerdict) -> Option<String> {
 }
 
 fn site_sentence(site: &SiteVerdict) -> String {
+    let verb = if site.verdict == Verdict::Leaking { "keeps" } else { "grows by" };
+    format!("{}, kind {}", grown_sentence(site, verb), site.kind.words())
+}
+
+fn grown_sentence(site: &SiteVerdict, verb: &str) -> String {
     let place = place(&site.function, &site.file, site.line);
     let growth = growth(site);
     let operation = match site.growth_per_op.operation.as_str() {
         "" => "operation",
         operation => operation,
     };
-    let verb = if site.verdict == Verdict::Leaking { "keeps" } else { "grows by" };
-    format!("{place} {verb} {growth} per {operation}, kind {}", site.kind.words())
+    format!("{place} {verb} {growth} per {operation}")
 }
 
 /// By how much a site grows per operation: in bytes, or in objects where it is their count that
@@ -352,4 +372,28 @@ pub fn rounds(state: &State) -> Vec<RoundPoint> {
         });
     }
     points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ebbtide_record::Estimate;
+
+    #[test]
+    fn growth_that_is_sure_is_told_where_its_end_is_not() {
+        let grown = Estimate { value: 300.0, low: 200.0, high: 400.0, ..Estimate::default() };
+        let site = SiteVerdict {
+            function: "handle".to_owned(),
+            verdict: Verdict::Inconclusive,
+            p_value: 1e-6,
+            growth_per_op: Estimate { confidence: 0.95, ..grown },
+            ..SiteVerdict::default()
+        };
+        let mut memory = MemoryVerdict { sites: vec![site], ..MemoryVerdict::default() };
+        let told =
+            "handle grew by 300 ± 100 B per operation; whether that goes on could not be told";
+        assert_eq!(doubtful(&memory), told);
+        memory.sites[0].p_value = 0.2;
+        assert_eq!(doubtful(&memory), "whether something grows could not be told");
+    }
 }

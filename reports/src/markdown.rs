@@ -205,7 +205,7 @@ fn sites(state: &State) -> String {
                 site.verdict.to_string(),
                 finding::growth(site),
                 escaped(&site.growth_per_op.operation),
-                figures::bytes(site.live_bytes as f64),
+                figures::live(site),
                 site.kind.words().to_owned(),
             ]
         })

@@ -13,8 +13,9 @@ use ebbtide_loadgen::plan::Address;
 use ebbtide_loadgen::scenario::{HeapSource, Scenario};
 use ebbtide_profiler::SiteRules;
 use ebbtide_profiler::source::{SourceError, Target as Source, is_node, sockets};
+use ebbtide_record::event::Warning;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 /// How long a started target's probe has to say that it is ready.
@@ -40,20 +41,40 @@ pub fn surroundings(request: &RunRequest, folder: &RunFolder) -> Surroundings {
         env.insert(served::GO_DEBUG.to_owned(), told);
         let told = request.scenario.target.env.get(NODE_OPTIONS).cloned();
         let told = told.or_else(|| std::env::var(NODE_OPTIONS).ok()).unwrap_or_default();
-        env.insert(NODE_OPTIONS.to_owned(), with_free_port(&told));
+        env.insert(NODE_OPTIONS.to_owned(), with_port(&told, inspector_port()));
     }
     let log = folder.path().join(folder::TARGET_LOG);
     Surroundings { ebb: request.ebb.clone(), env, log }
 }
 
-/// Options of Node with a free port for its inspector, should it be opened: the usual one may be
+/// Options of Node with a port for its inspector, should it be opened: the usual one may be
 /// another's. What was said of the inspector stands.
-fn with_free_port(said: &str) -> String {
-    if said.contains("--inspect") {
-        return said.to_owned();
+fn with_port(said: &str, port: Option<u16>) -> String {
+    match port {
+        Some(port) if !said.contains("--inspect") => {
+            format!("{said} --inspect-port={port}").trim_start().to_owned()
+        }
+        _ => said.to_owned(),
     }
-    format!("{said} --inspect-port=0").trim_start().to_owned()
 }
+
+/// A port that is free, with those behind it. Not 0 for whichever is free: the workers of a
+/// cluster count on from the port of the first, and Node refuses to start at 1. Below those that
+/// the kernel gives to connections, of which a load has many.
+fn inspector_port() -> Option<u16> {
+    let start = u16::try_from(std::process::id() % u32::from(PORTS.len() as u16)).unwrap_or(0);
+    let all = (0..PORTS.len() as u16).step_by(usize::from(PORTS_APART));
+    all.map(|step| PORTS.start + (start + step) % (PORTS.len() as u16)).find(|first| {
+        let mut each = *first..first + PORTS_APART;
+        each.all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+    })
+}
+
+/// Where an inspector's port is looked for.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// Ports that are free in a row: one for each of some workers.
+const PORTS_APART: u16 = 8;
 
 /// Finds the way to the target's heap. Without a memory watch whatever is seen is welcome,
 /// nothing is demanded, and nothing in the target is changed.
@@ -77,7 +98,9 @@ pub async fn attach(
         Some(Ok(source)) if !wanted => Ok(source.from_outside()),
         Some(Ok(source)) if scenario.target.heap == HeapSource::Signal => Ok(source.by_signal()),
         Some(Ok(source)) => {
-            return opened(source.with_own(&scenario.target.own), control).await.map(Some);
+            let interval = scenario.memory.as_ref().map_or(u64::MAX, |w| w.sample_interval_bytes);
+            let source = source.with_own(&scenario.target.own).with_interval(interval);
+            return opened(source, control).await.map(Some);
         }
         Some(Err(error)) => Err(error),
     };
@@ -133,7 +156,25 @@ async fn opened(mut source: Source, control: &Control) -> Result<Source, RunErro
 /// The process that answers at the target's port: what was started may be a wrapper.
 fn serving(pid: u32, base: &str) -> u32 {
     let port = Address::parse(base).ok().map(|address| address.port);
-    port.and_then(|port| listening::owner(pid, port)).unwrap_or(pid)
+    let found = port.and_then(|port| listening::owner(pid, port)).unwrap_or(pid);
+    // The primary of a cluster hands connections on, and answers none itself.
+    listening::workers(found).first().copied().unwrap_or(found)
+}
+
+/// What is to be said where one worker of several is watched.
+#[must_use]
+pub fn one_of_many(source: &Source) -> Option<Warning> {
+    let pid = source.pid().filter(|_| source.is_node())?;
+    let count = listening::workers(listening::parent_of_worker(pid)?).len();
+    (count > 1).then(|| Warning {
+        code: "cluster_worker".to_owned(),
+        message: format!(
+            "the target is a cluster of {count} Node processes, of which {pid} is watched: it \
+             does its share of the operations, so growth per operation is about {count} times \
+             what is told"
+        ),
+        advice: "start the target with one worker to have figures for each operation".to_owned(),
+    })
 }
 
 /// The process on this machine that answers at a target of which nobody said what it is.
@@ -173,10 +214,12 @@ mod tests {
 
     #[test]
     fn options_of_node_are_added_to() {
-        assert_eq!(with_free_port(""), "--inspect-port=0");
+        assert_eq!(with_port("", Some(20_008)), "--inspect-port=20008");
         let said = "--max-old-space-size=64";
-        assert_eq!(with_free_port(said), format!("{said} --inspect-port=0"));
-        assert_eq!(with_free_port("--inspect-port=9300"), "--inspect-port=9300");
+        assert_eq!(with_port(said, Some(20_008)), format!("{said} --inspect-port=20008"));
+        assert_eq!(with_port("--inspect-port=9300", Some(20_008)), "--inspect-port=9300");
+        // Workers of a cluster count on from it.
+        assert!(inspector_port().is_some_and(|port| port >= PORTS.start));
     }
 
     #[test]

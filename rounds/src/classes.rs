@@ -112,7 +112,11 @@ fn is_named(class: &str) -> bool {
 }
 
 fn growth(change: Change, operation: &str, count: f64) -> ClassGrowth {
-    let shortest = change.held_by.iter().min_by_key(|way| way.len()).map_or(&[][..], Vec::as_slice);
+    let shortest = change
+        .held_by
+        .iter()
+        .min_by_key(|way| (v8::is_of_engine(way), way.len()))
+        .map_or(&[][..], Vec::as_slice);
     // Entries of a table have no name of their own, and the root says nothing.
     let told = shortest.iter().filter(|step| !step.holder.is_empty());
     let held_by: Vec<String> = told.map(|step| short(&step.to_string())).collect();

@@ -6,13 +6,15 @@
 
 use crate::design::Design;
 use ebbtide_loadgen::Plan;
-use ebbtide_loadgen::scenario::{MemoryWatch, Scenario};
+use ebbtide_loadgen::scenario::{HeapSource, MemoryWatch, Scenario};
 use ebbtide_loadgen::schedule::{Schedule, vus_max};
 use ebbtide_profiler::power::{self, Power};
+use ebbtide_profiler::source::NODE_INTERVAL;
 use ebbtide_profiler::verdict::Rules;
 use ebbtide_record::RoundKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 /// A run with rounds, foretold.
@@ -104,7 +106,7 @@ impl Forecast {
             Rules { limits: watch.limit.clone(), bounded: watch.bounded.clone(), known_load: true };
         let planned = power::Plan {
             operations: mean(first),
-            interval_bytes: watch.sample_interval_bytes as f64,
+            interval_bytes: interval(scenario, watch) as f64,
             rounds: watch.rounds,
             max_rounds: watch.max_rounds,
             rules,
@@ -112,9 +114,35 @@ impl Forecast {
         let powers = power::power(&planned);
         let operations = operations(first, &planned, &powers);
         let looks = powers.into_iter().map(|power| look(power, &rounds, watch)).collect();
-        let sample_interval_bytes = watch.sample_interval_bytes;
+        let sample_interval_bytes = interval(scenario, watch);
         Some(Self { rounds, operations, looks, sample_interval_bytes })
     }
+}
+
+/// Programs that are Node, or start it.
+const NODE: [&str; 9] =
+    ["node", "nodejs", "npm", "npx", "yarn", "pnpm", "tsx", "ts-node", "ts-node-dev"];
+
+/// Whether a target's heap will be seen by the inspector of Node, as far as its scenario tells.
+#[must_use]
+pub fn is_node(scenario: &Scenario) -> bool {
+    let target = &scenario.target;
+    let first = target.command.first().map(Path::new).and_then(Path::file_name);
+    let name = first.and_then(|name| name.to_str()).unwrap_or_default();
+    match target.heap {
+        HeapSource::Node => true,
+        HeapSource::Auto if target.pprof.is_none() => {
+            target.inspector.is_some() || NODE.contains(&name)
+        }
+        _ => false,
+    }
+}
+
+/// Mean bytes between two heap samples: Node is sampled finer than was asked for, unless that is
+/// finer still.
+fn interval(scenario: &Scenario, watch: &MemoryWatch) -> u64 {
+    let asked = watch.sample_interval_bytes;
+    if is_node(scenario) { asked.min(NODE_INTERVAL) } else { asked }
 }
 
 fn round(design: &Design, plan: &Plan, index: u32) -> RoundForecast {

@@ -28,6 +28,24 @@ pub fn owner(pid: u32, port: u16) -> Option<u32> {
     family(pid).into_iter().find(listens)
 }
 
+/// The variable by which Node's `cluster` tells a process that it is a worker.
+const WORKER: &[u8] = b"NODE_UNIQUE_ID=";
+
+/// Processes that Node's `cluster` has started from this one, the first first.
+#[must_use]
+pub fn workers(pid: u32) -> Vec<u32> {
+    let others = family(pid).into_iter().filter(|other| *other != pid);
+    others.filter(|other| parent_of_worker(*other) == Some(pid)).collect()
+}
+
+/// The process that a worker of a cluster belongs to; `None` for all that are none.
+#[must_use]
+pub fn parent_of_worker(pid: u32) -> Option<u32> {
+    let variables = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let is_worker = variables.split(|byte| *byte == 0).any(|one| one.starts_with(WORKER));
+    kin(pid).filter(|_| is_worker).map(|(parent, _)| parent)
+}
+
 /// The process, all that descend from it, and all of its process group.
 fn family(pid: u32) -> BTreeSet<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -83,5 +101,23 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn workers_of_a_cluster_are_told_from_other_children() {
+        let start = |variable: &str| {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("60").env(variable, "1").spawn().unwrap()
+        };
+        let mut both = [start("NODE_UNIQUE_ID"), start("NODE_OTHER_ID")];
+        let (own, worker) = (std::process::id(), both[0].id());
+        let found = (workers(own).contains(&worker), parent_of_worker(worker));
+        let other = (workers(own).contains(&both[1].id()), parent_of_worker(both[1].id()));
+        for child in &mut both {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(found, (true, Some(own)));
+        assert_eq!(other, (false, None));
     }
 }

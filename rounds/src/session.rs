@@ -9,7 +9,7 @@ mod around;
 mod heaps;
 mod rest;
 
-use crate::attach::{attach, site_rules, surroundings};
+use crate::attach::{attach, one_of_many, site_rules, surroundings};
 use crate::capture::{Capture, Captured, live_sites};
 use crate::control::Control;
 use crate::design::{Design, RoundPlan};
@@ -151,6 +151,9 @@ async fn with_source(
     };
     let started = session.started();
     session.journal.note(started).await?;
+    if let Some(warning) = session.source.as_ref().and_then(one_of_many) {
+        session.journal.warn(warning).await?;
+    }
     let outcome = session.parts().await;
     session.let_go().await;
     session.close(outcome).await

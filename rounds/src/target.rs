@@ -74,14 +74,16 @@ pub enum TargetError {
     },
     /// It did not become ready.
     #[error(
-        "target at {address} was not ready within {} s: check `target.ready` (`{ready}`) and \
-         that the command listens on `${{port}}`", READY_WITHIN.as_secs()
+        "target at {address} was not ready within {} s: {reason}; it wrote: {tail}",
+        READY_WITHIN.as_secs()
     )]
     NotReady {
         /// Where it should listen.
         address: String,
-        /// What was asked for.
-        ready: String,
+        /// What it did instead, and the cure.
+        reason: String,
+        /// The last it wrote.
+        tail: String,
     },
     /// It ran, and listened nowhere.
     #[error(
@@ -169,17 +171,18 @@ impl RunningTarget {
         match running.until_ready(&probe, ready).await {
             Ok(()) => Ok(running),
             Err(status) => {
+                let found = running.pid.map(listening::of).unwrap_or_default();
                 running.stop().await;
+                let tail = tail(&around.log);
                 Err(match status {
-                    Some(status) => TargetError::Ended {
-                        command: name,
-                        status: status.to_string(),
-                        tail: tail(&around.log),
-                    },
-                    None => TargetError::NotReady {
-                        address: address.to_string(),
-                        ready: ready.to_owned(),
-                    },
+                    Some(status) => {
+                        TargetError::Ended { command: name, status: status.to_string(), tail }
+                    }
+                    None => {
+                        let (address, reason) =
+                            (address.to_string(), unready(address, &found, ready));
+                        TargetError::NotReady { address, reason, tail }
+                    }
                 })
             }
         }
@@ -329,6 +332,19 @@ impl Drop for RunningTarget {
     }
 }
 
+/// Why a target that runs is not ready, with the cure.
+fn unready(wanted: SocketAddr, found: &[SocketAddr], ready: &str) -> String {
+    if found.iter().any(|address| address.port() == wanted.port()) && !ready.is_empty() {
+        return format!("`{ready}` did not answer with success: check `target.ready`");
+    }
+    let cure = "the port to listen on is in the variable `PORT`, and stands for `${port}` in \
+                `target.command` and `target.env`";
+    match found {
+        [] => format!("it listens on no port: {cure}"),
+        [first, ..] => format!("it listens on {first} instead: {cure}"),
+    }
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
@@ -376,7 +392,7 @@ async fn spawn(
         .envs(&around.env)
         .env("PORT", port.to_string())
         // The scenario's own are part of what stands around already.
-        .envs(target.env.iter().filter(|(name, _)| !is_joined(name, around)))
+        .envs(own_variables(target, around, port))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
@@ -403,6 +419,12 @@ async fn spawn(
     })?;
     let (pid, pidfd) = start.await.map_err(io::Error::other)??;
     Ok((pid, Child { pidfd, ended }))
+}
+
+/// Variables of the scenario, in which `${port}` stands for the port as it does in the command.
+fn own_variables(target: &Target, around: &Surroundings, port: u16) -> Vec<(String, String)> {
+    let own = target.env.iter().filter(|(name, _)| !is_joined(name, around));
+    own.map(|(name, value)| (name.clone(), value.replace(PORT, &port.to_string()))).collect()
 }
 
 /// Whether a variable's value from the scenario is part of what the target finds around it.
@@ -441,4 +463,32 @@ fn tail(log: &Path) -> String {
         return "it wrote nothing".to_owned();
     }
     lines[lines.len().saturating_sub(TAIL_LINES)..].join(" / ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_stands_in_variables_as_in_the_command() {
+        let env = [("PORT", "${port}"), ("MODE", "x")];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let target = Target { env, ..Target::default() };
+        let told = own_variables(&target, &Surroundings::default(), 4_711);
+        let told: Vec<_> = told.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(told, [("MODE", "x"), ("PORT", "4711")]);
+    }
+
+    #[test]
+    fn a_target_that_is_not_ready_is_told_what_it_did_instead() {
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        for (found, ready, says) in [
+            (&[][..], "", "it listens on no port"),
+            (&[at(3_000)], "/", "it listens on 127.0.0.1:3000 instead"),
+            (&[at(4_711)], "/ready", "check `target.ready`"),
+        ] {
+            let told = unready(at(4_711), found, ready);
+            assert!(told.contains(says), "{says}: {told}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ mod signal;
 pub mod sockets;
 mod written;
 
-pub use inspector::{HEAP_SIZE_MAX, WholeHeap, is_node};
+pub use inspector::{HEAP_SIZE_MAX, INTERVAL as NODE_INTERVAL, WholeHeap, is_node};
 pub use probe_file::{ProbeFile, find as find_probe};
 pub use process::{is_go, memory as process_memory};
 
@@ -348,6 +348,17 @@ impl Target {
         if let Way::Pprof(served) = &mut self.way {
             served.own = own.to_vec().into();
         }
+        self
+    }
+
+    /// The same target, sampled once in so many bytes, where it is for us to say and finer than
+    /// what is usual there.
+    #[must_use]
+    pub fn with_interval(mut self, bytes: u64) -> Self {
+        self.way = match self.way {
+            Way::Inspector(inspector) => Way::Inspector(inspector.sampling(bytes)),
+            way => way,
+        };
         self
     }
 

@@ -8,11 +8,15 @@ use super::classes::Classes;
 use super::dominators::Dominators;
 use super::heap::Heap;
 use super::ids::Ids;
-use super::path::{Paths, Step};
+use super::path::{Paths, Step, is_of_engine};
 use std::collections::{HashMap, HashSet};
 
 /// Instances of a class of which the way from the root is told.
 const SHOWN: usize = 3;
+
+/// Instances of a class that are looked at for it: some of the newest are V8's own, which it copies
+/// literals from.
+const LOOKED_AT: usize = 32;
 
 /// Classes of which it is told.
 const CLASSES_SHOWN: usize = 10;
@@ -181,16 +185,16 @@ fn show_newest(heap: &Heap, classes: &Classes, earlier: &Ids, changes: &mut [Cha
     let rows = classes.rows.iter();
     let wanted: Vec<bool> = rows.map(|row| names.contains(row.name.as_str())).collect();
     // By row, the newest first; rows of one name are joined below.
-    let mut newest: Vec<[Option<(u32, u32)>; SHOWN]> = vec![[None; SHOWN]; classes.rows.len()];
+    let mut newest: Vec<[Option<(u32, u32)>; LOOKED_AT]> = vec![[None; LOOKED_AT]; classes.rows.len()];
     for node in 0..heap.len() as u32 {
         let Some(row) = classes.of_node(node).filter(|row| wanted[*row]) else { continue };
         let id = heap.ids[node as usize];
         let list = &mut newest[row];
-        if list[SHOWN - 1].is_some_and(|(oldest, _)| oldest >= id) || earlier.contains(id) {
+        if list[LOOKED_AT - 1].is_some_and(|(oldest, _)| oldest >= id) || earlier.contains(id) {
             continue;
         }
-        list[SHOWN - 1] = Some((id, node));
-        for at in (1..SHOWN).rev() {
+        list[LOOKED_AT - 1] = Some((id, node));
+        for at in (1..LOOKED_AT).rev() {
             if list[at - 1] < list[at] {
                 list.swap(at - 1, at);
             }
@@ -204,8 +208,11 @@ fn show_newest(heap: &Heap, classes: &Classes, earlier: &Ids, changes: &mut [Cha
     for change in changes {
         if let Some(list) = named.get_mut(change.name.as_str()) {
             list.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
-            list.truncate(SHOWN);
-            change.held_by = list.iter().map(|(_, node)| paths.to(heap, *node)).collect();
+            list.truncate(LOOKED_AT);
+            let mut ways: Vec<_> = list.iter().map(|(_, node)| paths.to(heap, *node)).collect();
+            ways.sort_by_key(|way| is_of_engine(way));
+            ways.truncate(SHOWN);
+            change.held_by = ways;
         }
     }
 }

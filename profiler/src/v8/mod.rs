@@ -22,5 +22,5 @@ pub use classes::{Class, Classes};
 pub use compare::{Change, compare, survey};
 pub use dominators::Dominators;
 pub use heap::{Heap, HeapError};
-pub use path::{Paths, Step};
+pub use path::{Paths, Step, is_of_engine};
 pub use sites::by_class;

@@ -25,6 +25,21 @@ impl fmt::Display for Step {
     }
 }
 
+/// Holders that are V8's own books: what a literal is copied from, names that are kept once.
+const BOOKS: [&str; 5] = [
+    "system / FeedbackVector",
+    "system / AllocationSite",
+    "system / ObjectBoilerplateDescription",
+    "system / BytecodeArray",
+    "(Internalized strings)",
+];
+
+/// Whether a way leads through the books of V8, and so tells nothing of the program.
+#[must_use]
+pub fn is_of_engine(way: &[Step]) -> bool {
+    way.is_empty() || way.iter().any(|step| BOOKS.contains(&step.holder.as_str()))
+}
+
 /// Shortest ways from the root to every node.
 #[derive(Debug)]
 pub struct Paths {
@@ -84,5 +99,23 @@ fn edge_name(heap: &Heap, edge: usize) -> String {
         "context" => format!(" (variable {})", heap.strings.text(name)),
         "internal" => format!(" ({})", heap.strings.text(name)),
         _ => format!(".{}", heap.strings.text(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_v8_copies_literals_from_is_nobodys() {
+        let way = |holder: &str| {
+            vec![Step {
+                holder: holder.to_owned(),
+                holder_type: String::new(),
+                edge: String::new(),
+            }]
+        };
+        assert!(is_of_engine(&way("system / FeedbackVector")) && is_of_engine(&[]));
+        assert!(!is_of_engine(&way("system / Context")) && !is_of_engine(&way("Map")));
     }
 }

@@ -40,10 +40,15 @@ function remind(count) {
   for (let number = 0; number < count; number++) setInterval(() => number, 1e8);
 }
 
+// As if a minute had passed without a word of who holds the lease.
+function wait(turns) {
+  process[Symbol.for('ebb.lease')].missed += turns;
+}
+
 const lines = createInterface({ input: process.stdin });
 lines.on('line', (line) => {
   const [what, count] = line.split(' ');
-  ({ keep, listen, remind, flags: () => {} })[what](Number(count));
+  ({ keep, listen, remind, flags: () => {}, wait })[what](Number(count));
   console.log('done');
 });
 console.log('ready');
@@ -179,6 +184,25 @@ async fn an_inspector_that_is_given_up_half_way_is_closed_again() {
     target.release().await;
     let deadline = Instant::now() + Duration::from_secs(10);
     while is_open() {
+        assert!(Instant::now() < deadline, "the inspector stays open");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(program.ask("keep 1"), "done");
+}
+
+#[tokio::test]
+async fn an_inspector_whose_user_is_killed_is_closed_by_the_process_itself() {
+    let mut program = Program::start(PROGRAM, "--inspect-port=0");
+    let mut target = Target::attach(program.pid()).unwrap().with_interval(4_096);
+    target.open().await.unwrap();
+    let fetched = target.snapshot(false).await.unwrap();
+    assert_eq!(fetched.sidecar.unwrap().sampling.mean_bytes, 4_096);
+    // As with a kill, the connection goes and nothing is said.
+    drop(target);
+    assert!(!sockets::listening(program.pid()).is_empty(), "somebody said something");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    assert_eq!(program.ask("wait 1000000"), "done");
+    while !sockets::listening(program.pid()).is_empty() {
         assert!(Instant::now() < deadline, "the inspector stays open");
         tokio::task::yield_now().await;
     }

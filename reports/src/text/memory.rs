@@ -118,7 +118,7 @@ fn site_table(sites: &[(usize, &SiteVerdict)], style: Style<'_>) -> String {
             Cell::right(
                 site.objects_per_op.as_ref().map_or_else(String::new, |e| figures::number(e.value)),
             ),
-            Cell::right(figures::bytes(site.live_bytes as f64)),
+            Cell::right(figures::live(site)),
             Cell::left(site.verdict.key()).paint(Paint::of(Tone::of(site.verdict))),
         ]);
     }
@@ -149,7 +149,7 @@ fn stacked(sites: &[(usize, &SiteVerdict)], style: Style<'_>) -> String {
         let figures = format!(
             "{}{operation}, {} live, {}",
             finding::growth(site),
-            figures::bytes(site.live_bytes as f64),
+            figures::live(site),
             site.kind.words()
         );
         let word = site.verdict.key();

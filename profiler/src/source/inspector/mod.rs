@@ -6,6 +6,7 @@
 //! shows what survived. Reading profiles is left to `parse`, whole heaps to `v8`.
 
 mod door;
+mod lease;
 mod questions;
 mod whole;
 mod wire;
@@ -29,8 +30,9 @@ use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 use wire::Wire;
 
-/// Bytes between two samples: finer costs a sixth of the CPU, and this cannot be told from none.
-const INTERVAL: u64 = 16_384;
+/// Bytes between two samples unless finer is asked for: this cannot be told from none by its cost,
+/// a quarter of it takes a sixth of the CPU.
+pub const INTERVAL: u64 = 16_384;
 
 /// Time for a short answer. The main thread may be in the middle of something.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -58,6 +60,8 @@ const GROUP: &str = "ebb";
 #[derive(Clone)]
 pub(crate) struct Inspector {
     at: At,
+    /// Mean bytes between two samples.
+    interval: u64,
     session: Arc<OnceCell<Session>>,
     /// Survives a question that failed or was given up: what it began has to be undone.
     traces: Arc<Mutex<Traces>>,
@@ -88,13 +92,22 @@ impl std::fmt::Debug for Inspector {
 impl Inspector {
     /// That of a process.
     pub(crate) fn of_process(pid: u32) -> Self {
-        Self { at: At::Process(pid), session: Arc::default(), traces: Arc::default() }
+        Self::at(At::Process(pid))
     }
 
     /// That at a URL: `ws://host:port`, with or without a path.
     pub(crate) fn at_url(url: &str) -> Self {
-        let at = At::Url(url.to_owned());
-        Self { at, session: Arc::default(), traces: Arc::default() }
+        Self::at(At::Url(url.to_owned()))
+    }
+
+    fn at(at: At) -> Self {
+        Self { at, interval: INTERVAL, session: Arc::default(), traces: Arc::default() }
+    }
+
+    /// The same, sampling once in so many bytes where that is finer than usual.
+    pub(crate) fn sampling(mut self, interval: u64) -> Self {
+        self.interval = interval.clamp(1, INTERVAL);
+        self
     }
 
     /// The target in words.
@@ -122,7 +135,8 @@ impl Inspector {
                     At::Process(pid) => door::of_process(*pid, &self.traces).await?,
                     At::Url(url) => door::at_url(url).await?,
                 };
-                let session = Session::connect(door).await?;
+                let mut session = Session::connect(door).await?;
+                session.interval = self.interval;
                 // From here on something may have been changed.
                 self.traces().door = Some(session.door.clone());
                 match session.begin().await {
@@ -189,8 +203,12 @@ pub(crate) struct Session {
     door: Door,
     /// The process, where it is certain.
     pid: Option<u32>,
+    /// Mean bytes between two samples.
+    interval: u64,
     sequence: AtomicU64,
     has_ended: AtomicBool,
+    /// The inspector is to be closed in the end: we opened it, or one of us that was killed.
+    closes: AtomicBool,
     /// Of all profiles so far: a script without a sample in this one is there all the same.
     scripts: Mutex<Scripts>,
 }
@@ -239,9 +257,16 @@ impl Session {
     /// Connects, and makes certain that it is the process that was meant. Changes nothing.
     async fn connect(door: Door) -> Result<Self, SourceError> {
         let wire = Wire::connect(&door.authority, &door.path).await?;
-        let (sequence, has_ended) = (AtomicU64::new(0), AtomicBool::new(false));
-        let scripts = Mutex::default();
-        let mut session = Self { wire, pid: door.pid, door, sequence, has_ended, scripts };
+        let mut session = Self {
+            wire,
+            pid: door.pid,
+            interval: INTERVAL,
+            sequence: AtomicU64::new(0),
+            has_ended: AtomicBool::new(false),
+            closes: AtomicBool::new(door.was_closed),
+            door,
+            scripts: Mutex::default(),
+        };
         let Some(pid) = session.door.pid else { return Ok(session) };
         let inside: u32 = session.evaluate(questions::PID).await?;
         if process::pid_inside(pid) == Some(inside) {
@@ -257,9 +282,15 @@ impl Session {
     /// Lets it sample.
     async fn begin(&self) -> Result<(), SourceError> {
         self.tell("HeapProfiler.enable", json!({})).await?;
+        if self.evaluate::<bool>(lease::TAKE).await? {
+            self.closes.store(true, Ordering::Relaxed);
+        } else if self.door.was_closed {
+            self.evaluate::<bool>(lease::CLOSES).await?;
+        }
+        self.wire.renew(lease::RENEW, lease::RENEW_EVERY).await;
         self.evaluate::<bool>(questions::KEEP_CALLERS_APART).await?;
         let sampling = json!({
-            "samplingInterval": INTERVAL,
+            "samplingInterval": self.interval,
             "includeObjectsCollectedByMajorGC": false,
             "includeObjectsCollectedByMinorGC": false,
         });
@@ -283,7 +314,7 @@ impl Session {
         counted.add_to(&mut census, &scripts);
         // The interval is not in what V8 says, and all figures rest on it.
         let rest = text.trim_start().strip_prefix('{').unwrap_or_default();
-        let bytes = format!("{{\"samplingInterval\":{INTERVAL},{rest}").into_bytes();
+        let bytes = format!("{{\"samplingInterval\":{},{rest}", self.interval).into_bytes();
         let used = self.evaluate::<f64>(questions::HEAP_USED).await?;
         let sidecar = Sidecar {
             schema: SCHEMA.to_owned(),
@@ -292,7 +323,7 @@ impl Session {
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
             at_unix_ms: unix_ms(),
             trigger: "inspector".to_owned(),
-            sampling: Sampling { mean_bytes: INTERVAL },
+            sampling: Sampling { mean_bytes: self.interval },
             process: self.pid.and_then(|pid| process_memory(pid).ok()).unwrap_or_default(),
             allocator: AllocatorTotals {
                 allocated_bytes: used.max(0.0) as u64,
@@ -460,9 +491,9 @@ impl Session {
             return true;
         }
         self.wire.pieces_to(None).await;
-        let flags = self.evaluate::<bool>(questions::LET_CALLERS_JOIN);
+        let flags = self.evaluate::<bool>(lease::GIVE_BACK);
         let close = async {
-            match self.door.was_closed {
+            match self.closes.load(Ordering::Relaxed) {
                 true => self.evaluate::<bool>(questions::CLOSE).await.map(drop),
                 false => Ok(()),
             }

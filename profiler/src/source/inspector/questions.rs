@@ -16,18 +16,6 @@ v8.setFlagsFromString('--no-turbo-inlining'); \
 if (parseInt(process.versions.v8) >= 12) v8.setFlagsFromString('--no-maglev-inlining'); \
 return true; })()\n//# sourceURL=ebb:flags\n";
 
-/// The same, put back, unless the process was started with them off.
-pub(super) const LET_CALLERS_JOIN: &str = "\
-(() => { const v8 = require('v8'); \
-const told = process.execArgv.concat((process.env.NODE_OPTIONS ?? '').split(' ')); \
-const off = told.map((word) => word.replaceAll('_', '-')); \
-const put = (name) => { \
-  if (!off.includes('--no-' + name) && !off.includes('--no' + name)) \
-    v8.setFlagsFromString('--' + name); }; \
-put('turbo-inlining'); \
-if (parseInt(process.versions.v8) >= 12) put('maglev-inlining'); \
-return true; })()\n//# sourceURL=ebb:flags\n";
-
 /// The number of the process that answers.
 pub(super) const PID: &str = "process.pid\n//# sourceURL=ebb:pid\n";
 
@@ -83,6 +71,7 @@ pub(super) const GROUP_TIMERS: &str = "function () { \
 const groups = new Map(); let seen = 0; \
 for (const timer of this) { \
   const fn = timer._onTimeout; \
+  if (timer === process[Symbol.for('ebb.lease')]?.timer) continue; \
   if (timer._destroyed || typeof fn !== 'function') continue; \
   const text = ++seen <= 50000 ? Function.prototype.toString.call(fn) : ''; \
   const repeats = timer._repeat ? 'setInterval' : 'setTimeout'; \
@@ -197,6 +186,8 @@ impl Counted {
         for (kind, counted) in grouped {
             let Some((total, groups)) = counted else { continue };
             let live = *total;
+            let placed: u64 = groups.iter().filter(|g| g.place.is_some()).map(|g| g.count).sum();
+            census.overflow += live.saturating_sub(placed);
             census.kinds.insert(kind, CensusCount { live, ..CensusCount::default() });
             for group in groups {
                 let Some(place) = &group.place else { continue };

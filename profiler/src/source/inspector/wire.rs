@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -51,6 +52,8 @@ enum Call {
     },
     /// Where pieces of a snapshot go from now on.
     Pieces(Option<mpsc::Sender<String>>),
+    /// What is evaluated again and again from now on, and how often; nobody waits for its answers.
+    Renew(&'static str, Duration),
     /// Nothing more is asked.
     HangUp,
 }
@@ -135,6 +138,12 @@ impl Wire {
         let _ = tokio::time::timeout(HANG_UP_WITHIN, telling).await;
     }
 
+    /// Lets a text be evaluated again and again for as long as the connection lasts.
+    pub(super) async fn renew(&self, text: &'static str, every: Duration) {
+        // A task that is gone holds no lease either.
+        let _ = self.calls.send(Call::Renew(text, every)).await;
+    }
+
     /// Closes the connection.
     pub(super) async fn hang_up(&self) {
         let hanging_up = async {
@@ -159,11 +168,23 @@ async fn serve(mut socket: WebSocketStream<TcpStream>, mut calls: mpsc::Receiver
     let mut waiting = Waiting::new();
     let mut sink: Option<mpsc::Sender<String>> = None;
     let mut last = 0_u64;
+    let mut renewal: Option<(&'static str, tokio::time::Interval)> = None;
     loop {
         tokio::select! {
+            text = due(&mut renewal) => {
+                last += 1;
+                if socket.send(Message::text(evaluation(last, text))).await.is_err() {
+                    return;
+                }
+            }
             call = calls.recv() => match call {
                 None | Some(Call::HangUp) => break,
                 Some(Call::Pieces(to)) => sink = to,
+                Some(Call::Renew(text, every)) => {
+                    let mut clock = tokio::time::interval(every);
+                    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                    renewal = Some((text, clock));
+                }
                 Some(Call::Method { method, params, answer }) => {
                     // Callers that gave up must not pile up.
                     waiting.retain(|_, answer| !answer.is_closed());
@@ -185,6 +206,24 @@ async fn serve(mut socket: WebSocketStream<TcpStream>, mut calls: mpsc::Receiver
     }
     // The target drops what the session had switched on; that it hears of it is all that matters.
     let _ = socket.close(None).await;
+}
+
+/// The text that is to be evaluated again, when it is time.
+async fn due(renewal: &mut Option<(&'static str, tokio::time::Interval)>) -> &'static str {
+    match renewal {
+        Some((text, clock)) => {
+            clock.tick().await;
+            text
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn evaluation(id: u64, text: &str) -> String {
+    let params = serde_json::json!({
+        "expression": text, "returnByValue": true, "silent": true,
+    });
+    serde_json::json!({ "id": id, "method": "Runtime.evaluate", "params": params }).to_string()
 }
 
 async fn take(text: &str, waiting: &mut Waiting, sink: &mut Option<mpsc::Sender<String>>) {
