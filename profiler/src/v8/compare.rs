@@ -184,25 +184,25 @@ fn show_newest(heap: &Heap, classes: &Classes, earlier: &Ids, changes: &mut [Cha
     let names: HashSet<&str> = grown.map(|change| change.name.as_str()).collect();
     let rows = classes.rows.iter();
     let wanted: Vec<bool> = rows.map(|row| names.contains(row.name.as_str())).collect();
-    // By row, the newest first; rows of one name are joined below.
-    let mut newest: Vec<[Option<(u32, u32)>; LOOKED_AT]> = vec![[None; LOOKED_AT]; classes.rows.len()];
+    // By row; rows of one name are joined below. Twice as many as are wanted are kept before the
+    // older half goes, so that each node costs the same.
+    let mut newest: Vec<Vec<(u32, u32)>> = vec![Vec::new(); classes.rows.len()];
     for node in 0..heap.len() as u32 {
         let Some(row) = classes.of_node(node).filter(|row| wanted[*row]) else { continue };
         let id = heap.ids[node as usize];
-        let list = &mut newest[row];
-        if list[LOOKED_AT - 1].is_some_and(|(oldest, _)| oldest >= id) || earlier.contains(id) {
+        if earlier.contains(id) {
             continue;
         }
-        list[LOOKED_AT - 1] = Some((id, node));
-        for at in (1..LOOKED_AT).rev() {
-            if list[at - 1] < list[at] {
-                list.swap(at - 1, at);
-            }
+        let list = &mut newest[row];
+        list.push((id, node));
+        if list.len() == 2 * LOOKED_AT {
+            list.select_nth_unstable_by_key(LOOKED_AT, |(id, _)| std::cmp::Reverse(*id));
+            list.truncate(LOOKED_AT);
         }
     }
     let mut named: HashMap<&str, Vec<(u32, u32)>> = HashMap::new();
     for (class, list) in classes.rows.iter().zip(newest) {
-        named.entry(&class.name).or_default().extend(list.into_iter().flatten());
+        named.entry(&class.name).or_default().extend(list);
     }
     let paths = Paths::of(heap);
     for change in changes {
