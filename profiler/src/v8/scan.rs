@@ -475,10 +475,13 @@ impl<R: Read> Scanner<R> {
 mod tests {
     use super::{eight_digits, whole_row};
 
+    /// A text, and the numbers in it with the bytes they take.
+    type Case = (&'static str, Option<([u64; 3], usize)>);
+
     #[test]
     fn a_row_is_taken_whole_or_not_at_all() {
         let room = "1,".repeat(20);
-        let cases: [(&str, Option<([u64; 3], usize)>); 9] = [
+        let cases: [Case; 9] = [
             ("1,22,333,", Some(([1, 22, 333], 9))),
             ("0,0,0\n,", Some(([0, 0, 0], 7))),
             (
