@@ -34,6 +34,7 @@ usage: cargo xtask COMMAND
   bench socketio
                acknowledged events beside npm's socket.io-client; the same settings
   bench probe  the reference server with the probe and without it; the same settings, --ebb
+  bench rest   a list of messages from SQLite beside Express; --pairs, --seconds, --seed, --ebb
   bench dump   requests under way while the probe dumps few stacks and many; --dumps
   truth        programs whose truth is known, run again and again; writes docs/truth.md
                [--resume] [TABLE...] [--runs N] [--jobs 1] [--only CELL] [--list] [--ci]";
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ["bench", "ws", settings @ ..] => bench::ws::ws(settings),
         ["bench", "socketio", settings @ ..] => bench::socketio::socketio(settings),
         ["bench", "probe", settings @ ..] => bench::probe::probe(settings),
+        ["bench", "rest", settings @ ..] => bench::rest::rest(settings),
         ["bench", "dump", settings @ ..] => bench::dump::dump(settings),
         ["truth", settings @ ..] => truth::truth(settings),
         ["target", "h2"] => bench::target::serve::<bench::h2::target::State>(),

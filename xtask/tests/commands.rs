@@ -26,8 +26,14 @@ fn setup_says_what_to_install_by_hand() {
     let refusing = ("apt-get", "#!/bin/sh\necho \"apt-get $*\"\nexit 7\n");
     let sudo = ("sudo", "#!/bin/sh\nexec \"$@\"\n");
     for (programs, expected) in [
-        (&[][..], "missing: make tmux chromium golang-go valgrind gcc g++; this machine has no"),
-        (&[refusing, sudo], "install them by hand: make tmux chromium golang-go valgrind gcc g++"),
+        (
+            &[][..],
+            "missing: make tmux chromium golang-go valgrind gcc postgresql g++; this machine has no",
+        ),
+        (
+            &[refusing, sudo],
+            "install them by hand: make tmux chromium golang-go valgrind gcc postgresql g++",
+        ),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         symlink("/usr/bin/env", folder.path().join("env")).expect("a link");

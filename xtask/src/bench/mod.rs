@@ -16,6 +16,7 @@ mod paper;
 pub(crate) mod dump;
 pub(crate) mod h2;
 pub(crate) mod probe;
+pub(crate) mod rest;
 pub(crate) mod socketio;
 pub(crate) mod ws;
 

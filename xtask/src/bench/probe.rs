@@ -237,7 +237,7 @@ impl Drop for Server {
 }
 
 /// `ebb`, built.
-fn built() -> Result<PathBuf> {
+pub(super) fn built() -> Result<PathBuf> {
     println!("building ebb, optimized");
     let words = ["build", "--release", "--quiet", "--package", "ebbtide"];
     process::run(Command::new("cargo").args(words).current_dir(paths::root()))?;
