@@ -13,6 +13,7 @@ use crate::recent::Memory;
 use crate::registry::Registry;
 use crate::request_log::RequestLog;
 use crate::rooms::Rooms;
+use crate::sessions::Host;
 use crate::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -26,6 +27,8 @@ pub(crate) struct App {
     pub(crate) first_room: String,
     /// Rooms that are there as long as the server.
     rooms: Vec<String>,
+    /// Origins of pages that may connect, besides this server's and this machine's.
+    pub(crate) origins: Vec<String>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) store: Store,
     pub(crate) tokens: Tokens,
@@ -34,6 +37,8 @@ pub(crate) struct App {
     pub(crate) open: bool,
     pub(crate) hub: Arc<Hub>,
     pub(crate) registry: Arc<Registry>,
+    /// The sessions of Socket.IO.
+    pub(crate) sio: Host,
     pub(crate) log: RequestLog,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) disturbance: Disturbance,
@@ -61,6 +66,8 @@ impl App {
             tokens: Tokens::new(&secret),
             passwords: Passwords::new(cores),
             open: config.open,
+            origins: config.origins.clone(),
+            sio: Host::new(&limits),
             hub: Hub::new(rooms, recent, bounds, faults.clone(), metrics.clone()),
             registry: Registry::new(faults.clone()),
             log: RequestLog::new(limits.log_entries, faults.clone()),

@@ -29,6 +29,9 @@ pub struct Config {
     pub admins: Vec<String>,
     /// Rooms that stay when nobody is in them. The first is the one a client enters unasked.
     pub rooms: Vec<String>,
+    /// Origins of pages that may connect, such as `https://chat.example`; `*` is all. Pages of this
+    /// server, and of other ports of the same machine, need not be named.
+    pub origins: Vec<String>,
     /// Where everything is kept.
     pub database: Database,
     /// The bounds of everything.
@@ -45,6 +48,7 @@ impl Default for Config {
             secret: None,
             admins: Vec::new(),
             rooms: vec!["lobby".to_owned()],
+            origins: Vec::new(),
             database: Database::default(),
             limits: Limits::default(),
         }
@@ -88,6 +92,8 @@ pub struct Limits {
     pub ping_every: Duration,
     /// Silence after which a client counts as gone.
     pub silence: Duration,
+    /// How long somebody counts as typing who does not say so again.
+    pub typing: Duration,
     /// Time a client has to send a request's headers.
     pub header_timeout: Duration,
     /// Time a client has to send a request's body.
@@ -109,6 +115,7 @@ impl Default for Limits {
             log_entries: 256,
             ping_every: Duration::from_secs(25),
             silence: Duration::from_secs(60),
+            typing: Duration::from_secs(5),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),

@@ -1,20 +1,23 @@
 //! Where messages meet those they are for.
-//! In: clients that subscribe, enter and leave rooms, and words said. Out: the same bytes in the
-//! queue of everyone in the room, the speaker included; encoded once, shared by all.
-//! Leaves to others: the clients' sockets (`session`), what the messages say (`message`).
+//! In: clients that subscribe, enter and leave rooms, and letters to rooms. Out: the same bytes in
+//! the queue of everyone in the room, the speaker included; encoded once for each dialect.
+//! Leaves to others: the clients' sockets (`session`, `sio`), what is said (`speech`).
 
 use crate::fault::{Fault, Faults};
-use crate::message::{self, Refusal, Words};
+use crate::letter::{Dialect, Letter};
+use crate::message::{self, Refusal};
 use crate::metrics::Metrics;
 use crate::recent::Store;
-use crate::rooms::Rooms;
+use crate::recovery::{Audience, Recovery};
+use crate::rooms::{Room, Rooms};
 use crate::subscriber::{Ending, Places, SLOTS, Subscriber};
 use ebbtide_probe::{Kind, track};
+use ebbtide_socketio::{Frame, Text};
+use serde_json::json;
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Rooms most clients are in at most; room for their names is made at once.
 const ROOMS_MOSTLY: usize = 4;
@@ -22,12 +25,20 @@ const ROOMS_MOSTLY: usize = 4;
 /// Where messages meet those they are for.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    rooms: Mutex<Rooms>,
-    store: Box<dyn Store>,
-    faults: Arc<Faults>,
-    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) metrics: Arc<Metrics>,
     bounds: Bounds,
     next_id: AtomicU64,
+}
+
+/// What is said and who hears it, under one lock: everyone sees the messages of a room in one
+/// order.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) rooms: Rooms,
+    recovery: Recovery,
 }
 
 /// What the hub keeps to.
@@ -46,112 +57,232 @@ impl Hub {
         faults: Arc<Faults>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let rooms = Mutex::new(rooms);
-        Arc::new(Self { rooms, store, faults, metrics, bounds, next_id: AtomicU64::new(1) })
+        let state = Mutex::new(State { rooms, recovery: Recovery::default() });
+        Arc::new(Self { state, store, faults, metrics, bounds, next_id: AtomicU64::new(1) })
     }
 
-    fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a new client known: what is said in the rooms it enters will wait in its queue, all
     /// of whose places are made here. The client is forgotten when the subscription is dropped.
     #[inline(never)]
-    pub(crate) fn subscribe(self: &Arc<Self>) -> Subscription {
+    pub(crate) fn subscribe(self: &Arc<Self>, dialect: Dialect) -> Subscription {
         let id = self.next_id.fetch_add(1, Relaxed);
         let slots = VecDeque::with_capacity(SLOTS);
-        let places = Places { slots, rooms: Vec::with_capacity(ROOMS_MOSTLY) };
-        let counted = track(Kind::Listener);
-        let subscriber = Subscriber::new(id, self.bounds.queue_bytes, places, counted);
+        let rooms = Vec::with_capacity(ROOMS_MOSTLY);
+        let places = Places { slots, rooms, counted: track(Kind::Listener) };
+        let subscriber = Subscriber::new(id, dialect, self.bounds.queue_bytes, places);
         Subscription { hub: self.clone(), subscriber: Arc::new(subscriber) }
     }
 
     /// Puts the client into the room.
     pub(crate) fn enter(&self, name: &str, client: &Arc<Subscriber>) -> Result<(), Refusal> {
         message::check_room(name)?;
-        let mut rooms = self.rooms();
-        if !rooms.contains(name) && rooms.len() >= self.bounds.rooms {
+        let mut state = self.state();
+        let is_new = !state.rooms.contains(name);
+        if is_new && state.rooms.len() >= self.bounds.rooms {
             return Err(Refusal::NoMoreRooms(self.bounds.rooms));
         }
-        client.with_rooms(|own| {
+        let entered = client.with_rooms(|own| {
             if own.iter().any(|room| **room == *name) {
-                return Ok(());
+                return Ok(None);
             }
             if own.len() >= self.bounds.rooms_per_client {
                 return Err(Refusal::TooManyRooms(self.bounds.rooms_per_client));
             }
-            own.extend(rooms.enter(name, client));
-            Ok(())
-        })
+            let entered = state.rooms.enter(name, client);
+            own.extend(entered.clone());
+            Ok(entered)
+        })?;
+        if let (Some(room), Some(name)) = (entered, client.name()) {
+            self.arrive(&mut state, &room, &name, client.id);
+        }
+        Ok(())
     }
 
     /// Takes the client out of the room, if it is in it.
     pub(crate) fn leave(&self, name: &str, client: &Subscriber) {
-        let mut rooms = self.rooms();
-        client.with_rooms(|own| own.retain(|room| **room != *name));
-        self.remove(&mut rooms, name, client.id);
-    }
-
-    /// Forgets the client in every room.
-    fn unsubscribe(&self, client: &Subscriber) {
-        let mut rooms = self.rooms();
-        for name in client.with_rooms(std::mem::take) {
-            self.remove(&mut rooms, &name, client.id);
+        let mut state = self.state();
+        let left = client.with_rooms(|own| {
+            let at = own.iter().position(|room| **room == *name)?;
+            Some(own.remove(at))
+        });
+        if let Some(room) = left {
+            self.remove(&mut state, &room, client);
         }
     }
 
-    fn remove(&self, rooms: &mut Rooms, name: &str, id: u64) {
-        if rooms.leave(name, id) {
-            self.store.forget(name);
+    /// Takes the client out of every room; gives the rooms.
+    pub(crate) fn leave_all(&self, client: &Subscriber) -> Vec<Arc<str>> {
+        let mut state = self.state();
+        let rooms = client.with_rooms(std::mem::take);
+        for room in &rooms {
+            self.remove(&mut state, room, client);
+        }
+        rooms
+    }
+
+    fn remove(&self, state: &mut State, room: &Arc<str>, client: &Subscriber) {
+        if state.rooms.leave(room, client.id) {
+            self.store.forget(room);
+        } else if let Some(name) = client.name() {
+            self.depart(state, room, &name, client.id);
         }
     }
 
-    /// Says something in a room; gives it as it was said, or none when there is no such room.
-    /// Everyone in it gets the same bytes. A message for one user goes to who is called so and
-    /// back to the speaker, and is not kept.
-    pub(crate) fn say(
-        &self,
-        name: &str,
-        words: &Words<'_>,
-        speaker: Option<&Subscriber>,
-        now_ms: u64,
-    ) -> Result<Option<Utf8Bytes>, Refusal> {
-        let mut rooms = self.rooms();
-        let Some(room) = rooms.room_mut(name) else { return Ok(None) };
-        let dropped = self.faults.strikes(Fault::Drop);
-        if let Some(to) = words.to.as_deref() {
-            let found = room.members.values().filter(|member| member.is_called(to));
-            let mut found: Vec<_> = found.collect();
-            if found.is_empty() {
-                return Err(Refusal::Nobody(to.to_owned()));
+    /// The client is called so from now on, in all its rooms.
+    pub(crate) fn call(&self, client: &Subscriber, name: &str) {
+        let Some(before) = client.rename(name) else { return };
+        let mut state = self.state();
+        for room in client.with_rooms(|rooms| rooms.clone()) {
+            if let Some(before) = &before {
+                self.depart(&mut state, &room, before, client.id);
             }
-            let message = message::said(words, name, room.seq, now_ms);
-            let own = speaker.and_then(|speaker| room.members.get(&speaker.id));
-            found.extend(own.filter(|own| !own.is_called(to)));
-            let taken = found.iter().filter(|one| !dropped && one.push(message.clone())).count();
-            self.metrics.messages_out(taken);
-            return Ok(Some(message));
+            self.arrive(&mut state, &room, name, client.id);
         }
-        room.seq += 1;
-        let message = message::said(words, name, room.seq, now_ms);
-        // The lock is held, so that everyone sees the messages of a room in one order.
-        let taken = room.members.values();
-        let taken = taken.filter(|member| !dropped && member.push(message.clone())).count();
-        self.store.keep(name, message.clone());
-        drop(rooms);
+    }
+
+    fn arrive(&self, state: &mut State, room: &Arc<str>, name: &str, id: u64) {
+        if state.rooms.room_mut(room).is_some_and(|room| room.arrive(name)) {
+            let body = json!({"room": &**room, "user": {"name": name}}).to_string();
+            self.broadcast(state, room, &Letter::event("presence:online", body), Some(id));
+        }
+    }
+
+    fn depart(&self, state: &mut State, room: &Arc<str>, name: &str, id: u64) {
+        if state.rooms.room_mut(room).is_some_and(|room| room.depart(name)) {
+            let body = json!({"room": &**room, "user": {"name": name}}).to_string();
+            self.broadcast(state, room, &Letter::event("presence:offline", body), Some(id));
+        }
+    }
+
+    /// Tells everyone in a room, but one if so wished.
+    pub(crate) fn publish(&self, room: &str, letter: &Letter, but: Option<u64>) {
+        let mut state = self.state();
+        let key = state.rooms.shared_name(room);
+        if let Some(room) = key {
+            self.broadcast(&mut state, &room, letter, but);
+        }
+    }
+
+    /// Hands a letter to everyone in a room, but one if so wished, in every one's dialect.
+    pub(crate) fn broadcast(
+        &self,
+        state: &mut State,
+        room: &Arc<str>,
+        letter: &Letter,
+        but: Option<u64>,
+    ) {
+        let dropped = self.faults.strikes(Fault::Drop);
+        let State { rooms, recovery } = state;
+        let Some(found) = rooms.room(room) else { return };
+        let number = recovery.next_number();
+        let frames = letter.frames(number);
+        recovery.keep(number, Audience::Room(room.clone()), &frames);
+        if dropped {
+            return;
+        }
+        let taken = hand_over(found, letter, &frames, but);
         self.metrics.messages_out(taken);
-        Ok(Some(message))
+    }
+
+    /// Hands a letter to everyone of a name in a room, and to the client that sent it; false when
+    /// nobody there is called so.
+    pub(crate) fn whisper(&self, room: &str, to: &str, letter: &Letter, from: Option<u64>) -> bool {
+        let dropped = self.faults.strikes(Fault::Drop);
+        let mut state = self.state();
+        let State { rooms, recovery } = &mut *state;
+        let Some(room) = rooms.room(room) else { return false };
+        let is_meant = |client: &&Arc<Subscriber>| client.is_called(to);
+        let mut found: Vec<_> = room.members.values().filter(is_meant).collect();
+        if found.is_empty() {
+            return false;
+        }
+        let own = from.and_then(|id| room.members.get(&id));
+        found.extend(own.filter(|own| !own.is_called(to)));
+        let number = recovery.next_number();
+        let frames = letter.frames(number);
+        recovery.keep(number, Audience::Name(to.into()), &frames);
+        let plain = letter.plain().cloned().map(Frame::Text);
+        let taken = found.iter().filter(|one| match one.dialect {
+            Dialect::Events => !dropped && one.push(&frames),
+            Dialect::Plain => {
+                !dropped && plain.iter().all(|text| one.push(std::slice::from_ref(text)))
+            }
+        });
+        self.metrics.messages_out(taken.count());
+        true
+    }
+
+    /// Gives a client what it may come back with.
+    pub(crate) fn enrol(&self, ticket: Text, client: &Arc<Subscriber>) {
+        client.set_ticket(Some(ticket.clone()));
+        self.state().recovery.enrol(ticket, client);
+    }
+
+    /// The client will not come back with its ticket: it said goodbye.
+    pub(crate) fn discharge(&self, client: &Subscriber) {
+        if let Some(ticket) = client.ticket() {
+            client.set_ticket(None);
+            self.state().recovery.forget(&ticket);
+        }
+    }
+
+    /// Gives a client that comes back its name, its rooms, and in its queue what it missed in them.
+    /// False when that is no longer known: then it begins anew.
+    pub(crate) fn readmit(&self, client: &Arc<Subscriber>, ticket: &Text, offset: u64) -> bool {
+        let mut state = self.state();
+        // Half of its queue: the other half is for what is said meanwhile.
+        let most = self.bounds.queue_bytes / 2;
+        let Some(recovered) = state.recovery.recover(ticket, offset, most) else { return false };
+        if let Some(former) = &recovered.former {
+            former.set_ticket(None);
+            former.end(Ending::Gone);
+            former.ready.notify_one();
+        }
+        state.recovery.enrol(ticket.detached(), client);
+        client.set_ticket(Some(ticket.detached()));
+        if let Some(name) = &recovered.name {
+            client.rename(name);
+        }
+        client.push(&recovered.missed);
+        for room in &recovered.rooms {
+            if let Some(room) = state.rooms.enter(room, client) {
+                client.with_rooms(|own| own.push(room.clone()));
+                if let Some(name) = &recovered.name {
+                    self.arrive(&mut state, &room, name, client.id);
+                }
+            }
+        }
+        true
     }
 
     /// The newest messages of a room that is there, oldest first.
-    pub(crate) fn history(&self, name: &str, limit: usize) -> Option<Vec<Utf8Bytes>> {
-        self.rooms().contains(name).then(|| self.store.newest(name, limit))
+    pub(crate) fn history(&self, name: &str, limit: usize) -> Option<Vec<Text>> {
+        self.state().rooms.contains(name).then(|| self.store.newest(name, limit))
     }
 
     /// Runs `read` over the rooms.
     pub(crate) fn with_rooms<T>(&self, read: impl FnOnce(&Rooms) -> T) -> T {
-        read(&self.rooms())
+        read(&self.state().rooms)
     }
+}
+
+/// Queues a letter for everyone in a room but one; gives how many took it.
+fn hand_over(room: &Room, letter: &Letter, frames: &[Frame], but: Option<u64>) -> usize {
+    let text = letter.plain().cloned().map(Frame::Text);
+    let text = text.as_slice();
+    let members = room.members.values().filter(|one| but != Some(one.id));
+    let taken = members.filter(|one| {
+        let own = match one.dialect {
+            Dialect::Plain => text,
+            Dialect::Events => frames,
+        };
+        !own.is_empty() && one.push(own)
+    });
+    taken.count()
 }
 
 /// A client's place in the hub, for as long as its session lasts.
@@ -173,10 +304,13 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.subscriber.end(Ending::Gone);
         // FAULT(listener): the client has gone, and nobody takes it out of the rooms. The right
-        // way is the line after it.
+        // way is what follows it.
         if self.hub.faults.strikes(Fault::Listener) {
             return;
         }
-        self.hub.unsubscribe(&self.subscriber);
+        let rooms = self.hub.leave_all(&self.subscriber);
+        if let Some(ticket) = self.subscriber.ticket() {
+            self.hub.state().recovery.leave(&ticket, &self.subscriber, rooms);
+        }
     }
 }

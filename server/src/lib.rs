@@ -19,12 +19,15 @@ mod guarded;
 mod heartbeat;
 #[allow(dead_code, reason = "histories come from the store")]
 mod hub;
+mod letter;
 mod message;
 mod metrics;
+mod origin;
 mod page;
 mod problem;
 #[allow(dead_code, reason = "histories come from the store")]
 mod recent;
+mod recovery;
 mod registry;
 mod request_log;
 mod rest;
@@ -32,10 +35,14 @@ mod rest;
 mod rooms;
 mod server;
 mod session;
+mod sessions;
+mod sio;
+mod speech;
 #[allow(dead_code, unused_imports, reason = "rooms and sockets use the rest of it")]
 mod store;
 mod subscriber;
 mod upgrade;
+mod wire;
 
 pub use config::{Config, Database, Limits, SECRET_BYTES};
 pub use fault::{FAULTS, Fault, FaultError, Faults, Setting};

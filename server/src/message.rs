@@ -4,10 +4,10 @@
 //! Leaves to others: who gets it (`hub`), keeping it (`recent`), the clock.
 //! Old clients know only `type` and `content`: fields are added, never taken away.
 
+use ebbtide_socketio::Text;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Bytes a room's name may have.
 pub(crate) const ROOM_NAME_BYTES: usize = 64;
@@ -31,6 +31,8 @@ struct Frame<'a> {
     room: Option<Cow<'a, str>>,
     #[serde(borrow)]
     to: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -59,9 +61,46 @@ pub(crate) struct Words<'a> {
     pub(crate) room: Option<Cow<'a, str>>,
     /// The only user it is for.
     pub(crate) to: Option<Cow<'a, str>>,
-    id: Option<&'a RawValue>,
-    timestamp: Option<&'a RawValue>,
-    stamp: Option<&'a RawValue>,
+    /// The client's own name for the message: said twice, it is kept and heard once.
+    pub(crate) key: Option<Cow<'a, str>>,
+    pub(crate) id: Option<Cow<'a, RawValue>>,
+    pub(crate) timestamp: Option<Cow<'a, RawValue>>,
+    pub(crate) stamp: Option<Cow<'a, RawValue>>,
+}
+
+impl<'a> Words<'a> {
+    /// Words with nothing but a content.
+    pub(crate) fn of(content: Cow<'a, str>) -> Self {
+        let (username, room, to, key, id, timestamp, stamp) =
+            (None, None, None, None, None, None, None);
+        Self { content, username, room, to, key, id, timestamp, stamp }
+    }
+
+    /// With the client's own stamp, which is handed on as it came.
+    pub(crate) fn stamped(mut self, stamp: Option<&'a RawValue>) -> Result<Self, Refusal> {
+        bound("stamp", stamp.map_or(0, |stamp| stamp.get().len()), OWN_FIELD_BYTES)?;
+        for (field, text) in [("to", &self.to), ("key", &self.key)] {
+            bound(field, text.as_ref().map_or(0, |text| text.len()), USERNAME_BYTES)?;
+        }
+        self.stamp = stamp.map(Cow::Borrowed);
+        Ok(self)
+    }
+
+    /// The same with nothing borrowed, for what waits until it is kept.
+    pub(crate) fn into_owned(self) -> Words<'static> {
+        let text = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        let json = |json: Option<Cow<'_, RawValue>>| json.map(|it| Cow::Owned(it.into_owned()));
+        Words {
+            content: Cow::Owned(self.content.into_owned()),
+            username: text(self.username),
+            room: text(self.room),
+            to: text(self.to),
+            key: text(self.key),
+            id: json(self.id),
+            timestamp: json(self.timestamp),
+            stamp: json(self.stamp),
+        }
+    }
 }
 
 /// What is wrong with a frame, or with what it wants. The connection stays.
@@ -87,6 +126,10 @@ pub(crate) enum Refusal {
     NoMoreRooms(usize),
     #[error("nobody called `{0}` is in the room")]
     Nobody(String),
+    #[error("you are not in room `{0}` (send `room:join` first)")]
+    NotIn(String),
+    #[error("unknown event `{0}`")]
+    UnknownEvent(String),
 }
 
 impl Refusal {
@@ -101,6 +144,8 @@ impl Refusal {
             Self::Binary => "binary",
             Self::TooManyRooms(_) | Self::NoMoreRooms(_) => "too_many_rooms",
             Self::Nobody(_) => "nobody",
+            Self::NotIn(_) => "not_in_room",
+            Self::UnknownEvent(_) => "unknown_event",
         }
     }
 }
@@ -129,7 +174,8 @@ fn read<'a>(text: &'a str, max_bytes: usize, kind: Option<&str>) -> Result<Wish<
     for (field, own) in [("id", frame.id), ("timestamp", frame.timestamp), ("stamp", frame.stamp)] {
         bound(field, own.map_or(0, |own| own.get().len()), OWN_FIELD_BYTES)?;
     }
-    for (field, name) in [("username", &frame.username), ("to", &frame.to)] {
+    let names = [("username", &frame.username), ("to", &frame.to), ("key", &frame.key)];
+    for (field, name) in names {
         bound(field, name.as_ref().map_or(0, |name| name.len()), USERNAME_BYTES)?;
     }
     match kind {
@@ -138,9 +184,10 @@ fn read<'a>(text: &'a str, max_bytes: usize, kind: Option<&str>) -> Result<Wish<
             username: frame.username,
             room: frame.room,
             to: frame.to,
-            id: frame.id,
-            timestamp: frame.timestamp,
-            stamp: frame.stamp,
+            key: frame.key,
+            id: frame.id.map(Cow::Borrowed),
+            timestamp: frame.timestamp.map(Cow::Borrowed),
+            stamp: frame.stamp.map(Cow::Borrowed),
         })),
         "join" => Ok(Wish::Join(frame.room.ok_or(Refusal::Missing("room"))?)),
         "leave" => Ok(Wish::Leave(frame.room.ok_or(Refusal::Missing("room"))?)),
@@ -173,6 +220,8 @@ struct Said<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a RawValue>,
     seq: u64,
     timestamp: Time<'a>,
@@ -189,18 +238,77 @@ enum Time<'a> {
 
 /// The text of a user's message: the client's own fields as they came, the rest added.
 /// `seq` counts the messages of the room; `now_ms` is Unix time.
-pub(crate) fn said(words: &Words<'_>, room: &str, seq: u64, now_ms: u64) -> Utf8Bytes {
+pub(crate) fn said(words: &Words<'_>, room: &str, seq: u64, now_ms: u64) -> Text {
     encode(&Said {
         r#type: "user",
         content: &words.content,
         username: words.username.as_deref(),
         room,
         to: words.to.as_deref(),
-        id: words.id,
+        key: words.key.as_deref(),
+        id: words.id.as_deref(),
         seq,
-        timestamp: words.timestamp.map_or(Time::Ours(now_ms), Time::Clients),
-        stamp: words.stamp,
+        timestamp: words.timestamp.as_deref().map_or(Time::Ours(now_ms), Time::Clients),
+        stamp: words.stamp.as_deref(),
     })
+}
+
+/// A user's message as the body of an event of Socket.IO.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    room: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    content: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    timestamp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stamp: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<Placeholder>,
+}
+
+/// What stands in Socket.IO's JSON for the first of the bytes beside it.
+#[derive(Serialize)]
+struct Placeholder {
+    _placeholder: bool,
+    num: u8,
+}
+
+/// What a message has once it is kept: its number in the store, and in its room.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Kept {
+    pub(crate) id: u64,
+    pub(crate) seq: u64,
+}
+
+/// The body of the event that tells a user's message; with a place for the bytes that go along.
+pub(crate) fn body(
+    words: &Words<'_>,
+    room: &str,
+    (kept, has_attachment): (Option<Kept>, bool),
+    now_ms: u64,
+) -> String {
+    let body = Body {
+        id: kept.map(|kept| kept.id),
+        room,
+        seq: kept.map(|kept| kept.seq),
+        content: &words.content,
+        username: words.username.as_deref(),
+        to: words.to.as_deref(),
+        key: words.key.as_deref(),
+        timestamp: now_ms,
+        stamp: words.stamp.as_deref(),
+        attachment: has_attachment.then_some(Placeholder { _placeholder: true, num: 0 }),
+    };
+    serde_json::to_string(&body).expect("strings, numbers and JSON are always JSON")
 }
 
 /// What the server says to one client. `event` is `welcome`, `joined` or `left`.
@@ -214,7 +322,7 @@ struct System<'a> {
 }
 
 /// The text of a message of the server's own.
-pub(crate) fn system(event: &'static str, content: &str, room: &str, now_ms: u64) -> Utf8Bytes {
+pub(crate) fn system(event: &'static str, content: &str, room: &str, now_ms: u64) -> Text {
     encode(&System { r#type: "system", event, content, room, timestamp: now_ms })
 }
 
@@ -226,12 +334,12 @@ struct ErrorReply<'a> {
 }
 
 /// The text that tells a client what was wrong.
-pub(crate) fn error(refusal: &Refusal) -> Utf8Bytes {
+pub(crate) fn error(refusal: &Refusal) -> Text {
     let content = refusal.to_string();
     encode(&ErrorReply { r#type: "error", code: refusal.code(), content: &content })
 }
 
-fn encode(message: &impl Serialize) -> Utf8Bytes {
+fn encode(message: &impl Serialize) -> Text {
     serde_json::to_string(message).expect("strings, numbers and JSON are always JSON").into()
 }
 

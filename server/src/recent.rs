@@ -3,16 +3,16 @@
 //! [`Store`] is the interface a database takes; [`Memory`] keeps a bounded ring per room.
 //! Leaves to others: which rooms there are (`hub`).
 
+use ebbtide_socketio::Text;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Where a room's messages are kept.
 pub(crate) trait Store: std::fmt::Debug + Send + Sync {
     /// Keeps one more message of `room`.
-    fn keep(&self, room: &str, message: Utf8Bytes);
+    fn keep(&self, room: &str, message: Text);
     /// The newest `limit` messages of `room`, oldest first.
-    fn newest(&self, room: &str, limit: usize) -> Vec<Utf8Bytes>;
+    fn newest(&self, room: &str, limit: usize) -> Vec<Text>;
     /// Forgets `room`: nobody is in it, and it does not stay by itself.
     fn forget(&self, room: &str);
 }
@@ -21,7 +21,7 @@ pub(crate) trait Store: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Memory {
     per_room: usize,
-    rooms: Mutex<BTreeMap<Box<str>, VecDeque<Utf8Bytes>>>,
+    rooms: Mutex<BTreeMap<Box<str>, VecDeque<Text>>>,
 }
 
 impl Memory {
@@ -32,7 +32,7 @@ impl Memory {
 }
 
 impl Store for Memory {
-    fn keep(&self, room: &str, message: Utf8Bytes) {
+    fn keep(&self, room: &str, message: Text) {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = match rooms.get_mut(room) {
             Some(ring) => ring,
@@ -45,7 +45,7 @@ impl Store for Memory {
         ring.push_back(message);
     }
 
-    fn newest(&self, room: &str, limit: usize) -> Vec<Utf8Bytes> {
+    fn newest(&self, room: &str, limit: usize) -> Vec<Text> {
         let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(ring) = rooms.get(room) else { return Vec::new() };
         ring.iter().skip(ring.len().saturating_sub(limit)).cloned().collect()

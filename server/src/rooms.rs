@@ -1,11 +1,12 @@
 //! The rooms and who is in them.
-//! In: subscribers that enter and leave. Out: whom a message goes to, and in which order the
-//! messages of a room were said.
+//! In: subscribers that enter and leave. Out: whom a message goes to, in which order the messages
+//! of a room were said, and which names have come or gone with their first or last client.
 //! A room that nobody is in is removed, unless it is one of those that stay.
 //! Leaves to others: locking (`hub`), the messages themselves (`recent`).
 
+use crate::message::Kept;
 use crate::subscriber::Subscriber;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// All rooms. Ordered maps, because a list of thousands that doubles would be copied while
@@ -21,8 +22,41 @@ pub(crate) struct Room {
     pub(crate) members: BTreeMap<u64, Arc<Subscriber>>,
     /// Messages said in it so far.
     pub(crate) seq: u64,
+    /// Clients by name, of those that have one: a person may look through several windows.
+    present: BTreeMap<Box<str>, usize>,
+    /// Which messages have been said under which key.
+    pub(crate) keys: Keys,
     stays: bool,
 }
+
+/// Messages of a room by author and the author's own key for them.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    kept: BTreeMap<(Box<str>, Box<str>), Kept>,
+    order: VecDeque<(Box<str>, Box<str>)>,
+}
+
+impl Keys {
+    /// The message said under this key.
+    pub(crate) fn find(&self, author: &str, key: &str) -> Option<Kept> {
+        self.kept.get(&(author.into(), key.into())).copied()
+    }
+
+    /// A message was said under this key.
+    pub(crate) fn keep(&mut self, author: &str, key: &str, kept: Kept) {
+        let key: (Box<str>, Box<str>) = (author.into(), key.into());
+        self.order.push_back(key.clone());
+        self.kept.insert(key, kept);
+        if self.order.len() > KEYS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.kept.remove(&oldest);
+        }
+    }
+}
+
+/// Keys remembered of a room: a client repeats what was not answered within minutes.
+const KEYS: usize = 4_096;
 
 impl Rooms {
     /// The rooms that stay.
@@ -39,6 +73,16 @@ impl Rooms {
     /// Whether there is such a room.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.rooms.contains_key(name)
+    }
+
+    /// The room.
+    pub(crate) fn room(&self, name: &str) -> Option<&Room> {
+        self.rooms.get(name)
+    }
+
+    /// The name of a room that is there, to be shared.
+    pub(crate) fn shared_name(&self, name: &str) -> Option<Arc<str>> {
+        self.rooms.get_key_value(name).map(|(key, _)| key.clone())
     }
 
     /// The room, to speak in.
@@ -76,5 +120,55 @@ impl Rooms {
     /// Name, number of members and of messages so far, by name.
     pub(crate) fn list(&self) -> impl Iterator<Item = (&str, usize, u64)> {
         self.rooms.iter().map(|(name, room)| (&**name, room.members.len(), room.seq))
+    }
+}
+
+impl Room {
+    /// A client of this name is here; true when it is the first.
+    pub(crate) fn arrive(&mut self, name: &str) -> bool {
+        if let Some(clients) = self.present.get_mut(name) {
+            *clients += 1;
+            return false;
+        }
+        self.present.insert(name.into(), 1);
+        true
+    }
+
+    /// A client of this name has gone; true when it was the last.
+    pub(crate) fn depart(&mut self, name: &str) -> bool {
+        let Some(clients) = self.present.get_mut(name) else { return false };
+        *clients -= 1;
+        let is_last = *clients == 0;
+        if is_last {
+            self.present.remove(name);
+        }
+        is_last
+    }
+
+    /// The names of those who are here, in their order.
+    pub(crate) fn present(&self) -> impl Iterator<Item = &str> {
+        self.present.keys().map(|name| &**name)
+    }
+
+    /// Clients without a name.
+    pub(crate) fn nameless(&self) -> usize {
+        self.members.len().saturating_sub(self.present.values().sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_comes_with_its_first_client_and_goes_with_its_last() {
+        let mut room = Room::default();
+        assert!(room.arrive("Ada"));
+        assert!(!room.arrive("Ada"), "a second window");
+        assert!(room.arrive("Ben"));
+        assert!(!room.depart("Ada"));
+        assert!(room.depart("Ada"));
+        assert!(!room.depart("Ada"), "gone already");
+        assert!(room.present().eq(["Ben"]));
     }
 }

@@ -10,8 +10,10 @@ use crate::guarded::Guarded;
 use crate::message;
 use crate::problem::Problem;
 use crate::rest;
+use crate::sio;
 use crate::store::{Store, StoreError};
-use crate::upgrade::{self, Alive};
+use crate::upgrade;
+use crate::wire::Alive;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -307,6 +309,8 @@ async fn respond(
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", detail).into_response()
     } else if upgrade::is_asked(&request) {
         upgrade::answer(app, shared.peer, request, (shared.alive.clone(), place))
+    } else if sio::is_asked(request.uri().path()) {
+        sio::answer(app, shared.peer, request, (shared.alive.clone(), place)).await
     } else {
         // A router is always ready.
         let Ok(response) = shared.router.clone().call(request).await;

@@ -6,16 +6,20 @@
 use crate::app::{App, unix_ms};
 use crate::heartbeat::Heartbeat;
 use crate::hub::Subscription;
+use crate::letter::Dialect;
 use crate::message::{self, Refusal, Wish, Words};
 use crate::registry::{Opening, Registered};
+use crate::speech::{Answer, Speech};
 use crate::subscriber::{Ending, Next, Subscriber};
+use crate::wire::{Line, Socket, message_of};
 use ebbtide_probe::{Kind, track};
+use ebbtide_socketio::Text;
 use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
@@ -45,23 +49,29 @@ enum End {
     Close(CloseCode, &'static str),
 }
 
+/// What came first.
+enum Turn {
+    Frame(Option<Result<Message, Error>>),
+    End(End),
+    Woken,
+    Beat,
+    Stopped,
+}
+
 /// One WebSocket connection.
-struct Session<S> {
+struct Session {
     app: Arc<App>,
-    socket: Box<WebSocketStream<S>>,
+    line: Line,
     client: Subscription,
     heart: Heartbeat,
     registered: Registered,
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn run<S>(app: Arc<App>, socket: Box<WebSocketStream<S>>, arrival: Box<Arrival>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(crate) async fn run(app: Arc<App>, socket: Box<Socket>, arrival: Box<Arrival>) {
     let _counted = track(Kind::Task);
     app.metrics.socket_opened();
-    let client = app.hub.subscribe();
+    let client = app.hub.subscribe(Dialect::Plain);
     let opening =
         Opening { id: client.id, peer: arrival.peer, agent: &arrival.agent, now_ms: unix_ms() };
     let registered = app.registry.register(&opening);
@@ -69,16 +79,17 @@ where
         client.end(Ending::Stopping);
     }
     let heart = Heartbeat::start(app.limits.ping_every, app.faults.clone());
-    let mut session = Session { app, socket, client, heart, registered };
+    let line = Line::new(socket);
+    let mut session = Session { app, line, client, heart, registered };
     session.welcome(*arrival);
     let end = session.exchange().await;
     session.close(end).await;
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+impl Session {
     fn welcome(&self, arrival: Arrival) {
         if let Some(name) = &arrival.username {
-            self.client.call(name);
+            self.app.hub.call(&self.client, name);
         }
         let room = arrival.room.as_deref().unwrap_or(&self.app.first_room);
         match self.app.hub.enter(room, &self.client) {
@@ -90,8 +101,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn reply(&self, text: Utf8Bytes) {
-        self.client.push(text);
+    fn reply(&self, text: Text) {
+        self.client.push_text(text);
     }
 
     fn refuse(&self, refusal: &Refusal) {
@@ -101,19 +112,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn exchange(&mut self) -> End {
         loop {
-            let end = tokio::select! {
-                frame = self.socket.next() => self.take(frame).await,
-                () = self.client.ready.notified() => self.deliver().await,
-                () = self.heart.beat() => self.beat().await,
-                () = self.registered.stopped() => {
+            let done = match self.turn().await {
+                Turn::Frame(frame) => self.take(frame).await,
+                Turn::End(end) => Err(end),
+                Turn::Woken => Ok(()),
+                Turn::Beat => self.beat(),
+                Turn::Stopped => {
                     self.client.end(Ending::Stopping);
                     Ok(())
                 }
             };
-            if let Err(end) = end {
+            if let Err(end) = done {
                 return end;
             }
         }
+    }
+
+    /// Waits for what comes first, while what waits is written.
+    async fn turn(&mut self) -> Turn {
+        let Self { line, client, heart, registered, .. } = self;
+        let mut woken = pin!(client.ready.notified());
+        let mut beat = pin!(heart.beat());
+        let mut stopped = pin!(registered.stopped());
+        std::future::poll_fn(|context| {
+            if let Err(end) = write(line, client, context) {
+                return Poll::Ready(Turn::End(end));
+            }
+            if let Poll::Ready(frame) = line.poll_next(context) {
+                return Poll::Ready(Turn::Frame(frame));
+            }
+            if woken.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Turn::Woken);
+            }
+            if beat.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Turn::Beat);
+            }
+            stopped.as_mut().poll(context).map(|()| Turn::Stopped)
+        })
+        .await
     }
 
     async fn take(&mut self, frame: Option<Result<Message, Error>>) -> Result<(), End> {
@@ -147,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn obey(&self, text: &str) -> Result<(), Refusal> {
         let hub = &self.app.hub;
         match message::parse(text, self.app.limits.message_bytes)? {
-            Wish::Say(words) => self.say(&words),
+            Wish::Say(words) => self.say(words),
             Wish::Join(room) => {
                 hub.enter(&room, &self.client)?;
                 let content = format!("You are in `{room}`.");
@@ -163,77 +199,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn say(&self, words: &Words<'_>) -> Result<(), Refusal> {
+    fn say(&self, words: Words<'_>) -> Result<(), Refusal> {
         let hub = &self.app.hub;
         if let Some(name) = &words.username {
-            self.client.call(name);
+            hub.call(&self.client, name);
         }
-        let room = match &words.room {
-            Some(room) => {
-                hub.enter(room, &self.client)?;
-                room
-            }
-            None => {
-                let room = self.client.with_rooms(|own| own.first().cloned());
-                return match room {
-                    Some(room) => hub.say(&room, words, Some(&self.client), unix_ms()).map(drop),
-                    None => Err(Refusal::Missing("room")),
-                };
-            }
+        if let Some(room) = &words.room {
+            hub.enter(room, &self.client)?;
+        }
+        let room = self.client.with_rooms(|own| match &words.room {
+            Some(room) => own.iter().find(|one| ***one == **room).cloned(),
+            None => own.first().cloned(),
+        });
+        let speech = Speech {
+            room: room.ok_or(Refusal::Missing("room"))?,
+            words: words.into_owned(),
+            attachment: None,
+            speaker: Some((*self.client).clone()),
+            answer: Answer::Echo,
         };
-        hub.say(room, words, Some(&self.client), unix_ms()).map(drop)
+        hub.say(&speech, unix_ms()).map(drop)
     }
 
-    /// Writes all that waits, with one flush. A beat does not interrupt it, but a client that
-    /// is too slow or silent does.
-    async fn deliver(&mut self) -> Result<(), End> {
-        let Self { app, socket, client, heart, .. } = self;
-        let mut beaten = false;
-        {
-            let mut writing = std::pin::pin!(write_all(socket, client));
-            loop {
-                tokio::select! {
-                    end = &mut writing => break end,
-                    () = client.ready.notified() => if let Some(ending) = client.cut() {
-                        return Err(close_for(ending));
-                    },
-                    () = heart.beat() => {
-                        if heart.silence() > app.limits.silence {
-                            return Err(End::Gone);
-                        }
-                        beaten = true;
-                    }
-                }
-            }
-        }?;
-        // A client that is always being written to would otherwise never be asked for a sign.
-        if beaten { self.beat().await } else { Ok(()) }
-    }
-
-    async fn beat(&mut self) -> Result<(), End> {
+    /// Asks the client for a sign of life, or gives it up.
+    fn beat(&mut self) -> Result<(), End> {
         if self.heart.silence() > self.app.limits.silence {
             self.app.metrics.silent();
             return Err(End::Close(CloseCode::Policy, "silent for too long"));
         }
-        let ping = self.socket.send(Message::Ping(bytes::Bytes::new()));
-        match tokio::time::timeout(self.app.limits.silence, ping).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(End::Gone),
-        }
+        self.line.feed(Message::Ping(bytes::Bytes::new())).map_err(|_| End::Gone)
     }
 
     /// Closes in good order, for as long as that may take, and lets the connection go.
-    async fn close(mut self, end: End) {
+    async fn close(self, end: End) {
         self.client.end(Ending::Gone);
+        let mut socket = self.line.into_socket();
         if let End::Close(code, reason) = end {
             if code == CloseCode::Again {
                 self.app.metrics.slow();
             }
             let farewell = Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) });
             let goodbye = async {
-                (*self.socket).close(farewell).await?;
+                (*socket).close(farewell).await?;
                 for _ in 0..FRAMES_AFTER_CLOSE {
-                    match self.socket.next().await {
+                    match socket.next().await {
                         Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                         Some(Ok(_)) => {}
                     }
@@ -244,27 +253,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let _ = tokio::time::timeout(CLOSE_PATIENCE, goodbye).await;
         } else {
             // Answers the client's close frame, if there was one.
-            let _ = tokio::time::timeout(CLOSE_PATIENCE, self.socket.flush()).await;
+            let _ = tokio::time::timeout(CLOSE_PATIENCE, socket.flush()).await;
         }
     }
 }
 
-async fn write_all<S>(socket: &mut WebSocketStream<S>, client: &Arc<Subscriber>) -> Result<(), End>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut flushed = true;
+/// Feeds all that waits, as far as the socket takes it.
+fn write(line: &mut Line, client: &Subscriber, context: &mut Context<'_>) -> Result<(), End> {
     loop {
+        match line.poll_ready(context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Err(End::Gone),
+            Poll::Pending => return client.cut().map_or(Ok(()), |ending| Err(close_for(ending))),
+        }
         match client.next() {
-            Next::Write(text) => {
-                socket.feed(Message::Text(text)).await.map_err(|_| End::Gone)?;
-                flushed = false;
-            }
-            // More may have come during the flush, and its news been taken: look again.
-            Next::Wait | Next::Close(_) if !flushed => {
-                socket.flush().await.map_err(|_| End::Gone)?;
-                flushed = true;
-            }
+            Next::Write(frame) => line.feed(message_of(frame)).map_err(|_| End::Gone)?,
             Next::Close(ending) => return Err(close_for(ending)),
             Next::Wait => return Ok(()),
         }

@@ -1,20 +1,21 @@
-//! One client as the rooms see it: a name, the rooms it is in, and the messages that wait for it.
-//! In: messages, pushed by whoever speaks. Out: the same in order, taken by the client's session.
+//! One client as the rooms see it: a name, the rooms it is in, and the frames that wait for it.
+//! In: frames, pushed by whoever speaks. Out: the same in order, taken by the client's session.
 //! The queue is bounded in bytes; who overflows it is to be closed, and nobody else notices.
 //! Leaves to others: making one (`hub`), writing to the socket (`session`).
 
+use crate::letter::Dialect;
 use ebbtide_probe::Guard;
+use ebbtide_socketio::{Frame, Text};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// Messages for which a client has room from the start; more are spilled into a queue of their
+/// Frames for which a client has room from the start; more are spilled into a queue of their
 /// own that is given back when it is empty. Most clients never have more waiting.
 pub(crate) const SLOTS: usize = 32;
 
-/// Bytes counted for a message besides its text: its place in the queue.
-const PLACE_BYTES: usize = size_of::<Utf8Bytes>();
+/// Bytes counted for a frame besides its content: its place in the queue.
+const PLACE_BYTES: usize = size_of::<Frame>();
 
 /// Why a client is to be closed from this side.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +32,9 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     pub(crate) id: u64,
+    /// How it is spoken to.
+    pub(crate) dialect: Dialect,
+    /// Something has changed that its session is to look at.
     pub(crate) ready: Notify,
     max_bytes: usize,
     state: Mutex<State>,
@@ -40,28 +44,32 @@ pub(crate) struct Subscriber {
 #[derive(Debug)]
 struct State {
     /// Never grows beyond its [`SLOTS`].
-    slots: VecDeque<Utf8Bytes>,
+    slots: VecDeque<Frame>,
     /// What came when the slots were full; newer than all of them.
-    spill: VecDeque<Utf8Bytes>,
+    spill: VecDeque<Frame>,
     bytes: usize,
     ending: Option<Ending>,
     name: Option<Box<str>>,
     rooms: Vec<Arc<str>>,
+    /// What it comes back with, when it may come back.
+    ticket: Option<Text>,
 }
 
 /// The memory of a client, all made by who subscribes it.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// [`SLOTS`] messages.
-    pub(crate) slots: VecDeque<Utf8Bytes>,
+    /// [`SLOTS`] frames.
+    pub(crate) slots: VecDeque<Frame>,
     /// The few rooms most clients are in.
     pub(crate) rooms: Vec<Arc<str>>,
+    /// Its place in the census.
+    pub(crate) counted: Guard,
 }
 
 /// What the session is to do next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    Write(Utf8Bytes),
+    Write(Frame),
     Close(Ending),
     Wait,
 }
@@ -69,35 +77,43 @@ pub(crate) enum Next {
 impl Subscriber {
     /// A client of the given number for which `max_bytes` may wait, in no room yet.
     #[inline]
-    pub(crate) fn new(id: u64, max_bytes: usize, places: Places, counted: Guard) -> Self {
-        let Places { slots, rooms } = places;
-        let (spill, bytes, ending, name) = (VecDeque::new(), 0, None, None);
-        let state = Mutex::new(State { slots, spill, bytes, ending, name, rooms });
-        Self { id, ready: Notify::new(), max_bytes, state, _counted: counted }
+    pub(crate) fn new(id: u64, dialect: Dialect, max_bytes: usize, places: Places) -> Self {
+        let Places { slots, rooms, counted } = places;
+        let (spill, bytes, ending, name, ticket) = (VecDeque::new(), 0, None, None, None);
+        let state = Mutex::new(State { slots, spill, bytes, ending, name, rooms, ticket });
+        Self { id, dialect, ready: Notify::new(), max_bytes, state, _counted: counted }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a message. False when the client is ending, or is now.
-    pub(crate) fn push(&self, message: Utf8Bytes) -> bool {
+    /// Queues frames that belong together. False when the client is ending, or is now.
+    pub(crate) fn push(&self, frames: &[Frame]) -> bool {
         let mut state = self.state();
         if state.ending.is_some() {
             return false;
         }
-        state.bytes += message.len() + PLACE_BYTES;
+        for frame in frames {
+            state.bytes += frame.len() + PLACE_BYTES;
+            if state.slots.len() < SLOTS && state.spill.is_empty() {
+                state.slots.push_back(frame.clone());
+            } else {
+                state.spill.push_back(frame.clone());
+            }
+        }
         if state.bytes > self.max_bytes {
             end(&mut state, Ending::Slow);
-        } else if state.slots.len() < SLOTS && state.spill.is_empty() {
-            state.slots.push_back(message);
-        } else {
-            state.spill.push_back(message);
         }
         let taken = state.ending.is_none();
         drop(state);
         self.ready.notify_one();
         taken
+    }
+
+    /// Queues a text.
+    pub(crate) fn push_text(&self, text: Text) -> bool {
+        self.push(&[Frame::Text(text)])
     }
 
     /// The next thing to do for the client. Waiting messages go before an ending, except when
@@ -113,9 +129,9 @@ impl Subscriber {
             }
         }
         match state.slots.pop_front() {
-            Some(message) => {
-                state.bytes -= message.len() + PLACE_BYTES;
-                Next::Write(message)
+            Some(frame) => {
+                state.bytes -= frame.len() + PLACE_BYTES;
+                Next::Write(frame)
             }
             None => state.ending.map_or(Next::Wait, Next::Close),
         }
@@ -133,12 +149,28 @@ impl Subscriber {
         self.state().ending.filter(|&ending| ending != Ending::Stopping)
     }
 
-    /// The name the client has taken last becomes `name`.
-    pub(crate) fn call(&self, name: &str) {
+    /// The name the client has taken last becomes `name`; gives the one before, if it was another.
+    pub(crate) fn rename(&self, name: &str) -> Option<Option<Box<str>>> {
         let mut state = self.state();
-        if state.name.as_deref() != Some(name) {
-            state.name = Some(name.into());
+        if state.name.as_deref() == Some(name) {
+            return None;
         }
+        Some(state.name.replace(name.into()))
+    }
+
+    /// What the client is called.
+    pub(crate) fn name(&self) -> Option<Box<str>> {
+        self.state().name.clone()
+    }
+
+    /// What the client may come back with.
+    pub(crate) fn ticket(&self) -> Option<Text> {
+        self.state().ticket.clone()
+    }
+
+    /// From now on the client may come back with this, or no more.
+    pub(crate) fn set_ticket(&self, ticket: Option<Text>) {
+        self.state().ticket = ticket;
     }
 
     /// Whether the client is called `name`.
@@ -170,14 +202,20 @@ mod tests {
     use ebbtide_probe::{Kind, track};
 
     fn subscriber(max_bytes: usize) -> Subscriber {
-        let places = Places { slots: VecDeque::with_capacity(SLOTS), rooms: Vec::new() };
-        Subscriber::new(1, max_bytes, places, track(Kind::Listener))
+        let slots = VecDeque::with_capacity(SLOTS);
+        let places = Places { slots, rooms: Vec::new(), counted: track(Kind::Listener) };
+        Subscriber::new(1, Dialect::Plain, max_bytes, places)
+    }
+
+    fn text_of(frame: &Frame) -> String {
+        let Frame::Text(text) = frame else { panic!("{frame:?}") };
+        text.to_string()
     }
 
     fn taken(subscriber: &Subscriber) -> Vec<String> {
         let mut texts = Vec::new();
-        while let Next::Write(message) = subscriber.next() {
-            texts.push(message.to_string());
+        while let Next::Write(frame) = subscriber.next() {
+            texts.push(text_of(&frame));
         }
         texts
     }
@@ -187,10 +225,10 @@ mod tests {
         let subscriber = subscriber(1 << 20);
         let sent: Vec<String> = (0..SLOTS * 3 + 5).map(|n| n.to_string()).collect();
         let (first, second) = sent.split_at(SLOTS + 7);
-        first.iter().for_each(|text| assert!(subscriber.push(text.as_str().into())));
+        first.iter().for_each(|text| assert!(subscriber.push_text(text.as_str().into())));
         let Next::Write(head) = subscriber.next() else { panic!("nothing waits") };
-        second.iter().for_each(|text| assert!(subscriber.push(text.as_str().into())));
-        let mut got = vec![head.to_string()];
+        second.iter().for_each(|text| assert!(subscriber.push_text(text.as_str().into())));
+        let mut got = vec![text_of(&head)];
         got.extend(taken(&subscriber));
         assert_eq!(got, sent);
         assert_eq!(subscriber.state().spill.capacity(), 0, "the spill is given back");
@@ -201,18 +239,18 @@ mod tests {
     fn an_overflow_ends_the_client_and_frees_what_waited() {
         let subscriber = subscriber(10 * (PLACE_BYTES + 1));
         for _ in 0..10 {
-            assert!(subscriber.push("x".into()));
+            assert!(subscriber.push_text("x".into()));
         }
-        assert!(!subscriber.push("x".into()), "one too many");
+        assert!(!subscriber.push_text("x".into()), "one too many");
         assert_eq!(subscriber.cut(), Some(Ending::Slow));
         assert!(matches!(subscriber.next(), Next::Close(Ending::Slow)));
-        assert!(!subscriber.push("x".into()));
+        assert!(!subscriber.push_text("x".into()));
     }
 
     #[test]
     fn stopping_lets_what_waits_go_first() {
         let subscriber = subscriber(1 << 20);
-        subscriber.push("last words".into());
+        subscriber.push_text("last words".into());
         subscriber.end(Ending::Stopping);
         assert_eq!(subscriber.cut(), None);
         assert_eq!(taken(&subscriber), ["last words"]);

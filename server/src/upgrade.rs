@@ -1,39 +1,24 @@
 //! The WebSocket handshake of RFC 6455 section 4.2, and what must be let go of after it.
 //! In: a request. Out: the answer, and a task that runs the session.
-//! Leaves to others: the session itself.
+//! Leaves to others: the session itself (`session`, `sio`), its socket (`wire`).
 
 use crate::app::App;
 use crate::message::{self, USERNAME_BYTES};
+use crate::origin;
 use crate::problem::Problem;
 use crate::session::{self, Arrival};
+use crate::wire::{self, Held};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-
-/// Allocated per connection at once, and grown for long messages.
-const READ_BUFFER_BYTES: usize = 1_024;
-
-/// Messages are written together until there are so many bytes of them.
-const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
 /// Times the limit of a message at which the connection ends instead of the message.
 const FAR_TOO_LONG: usize = 4;
-
-/// Held by each connection, so that the server knows when the last has ended.
-pub(crate) type Alive = mpsc::Sender<()>;
-
-/// What a session holds of the server: its sign of life, and its place among the connections.
-pub(crate) type Held = (Alive, Arc<OwnedSemaphorePermit>);
 
 /// Whether a request asks for a WebSocket, where there is one.
 pub(crate) fn is_asked(request: &hyper::Request<Incoming>) -> bool {
@@ -52,6 +37,10 @@ pub(crate) fn answer(
         Ok(accept) => accept,
         Err(problem) => return refuse(problem),
     };
+    if !origin::is_allowed(request.headers(), peer, &app.origins) {
+        let detail = "pages of this origin may not connect (allow it in `origins`)";
+        return refuse(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail));
+    }
     let arrival = match arrival(peer, request.uri(), request.headers()) {
         Ok(arrival) => Box::new(arrival),
         Err(problem) => return refuse(problem),
@@ -62,6 +51,11 @@ pub(crate) fn answer(
     // Its headers are slices of the connection's read buffer and would hold it.
     drop(request);
     tokio::spawn(begin(app.clone(), upgrade, arrival, held));
+    switch(accept)
+}
+
+/// The answer that makes a connection a WebSocket.
+pub(crate) fn switch(accept: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -73,33 +67,14 @@ pub(crate) fn answer(
 
 async fn begin(app: Arc<App>, upgrade: OnUpgrade, arrival: Box<Arrival>, held: Held) {
     let limit = app.limits.message_bytes.saturating_mul(FAR_TOO_LONG);
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_message_size(Some(limit))
-        .max_frame_size(Some(limit));
-    let Ok(upgraded) = upgrade.await else { return };
-    // Taking the bare stream lets hyper's box and its read buffer go.
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        tracing::error!("an upgraded connection is not a TCP stream");
-        return;
-    };
-    let stream = parts.io.into_inner();
-    let role = Role::Server;
-    let socket = if parts.read_buf.is_empty() {
-        drop(parts.read_buf);
-        WebSocketStream::from_raw_socket(stream, role, Some(config)).await
-    } else {
-        let read = parts.read_buf.to_vec();
-        drop(parts.read_buf);
-        WebSocketStream::from_partially_read(stream, read, role, Some(config)).await
-    };
-    // Boxed, because a task has a place for each function a value is passed through.
-    session::run(app, Box::new(socket), arrival).await;
+    if let Some(socket) = wire::accept(upgrade, limit).await {
+        session::run(app, socket, arrival).await;
+    }
     drop(held);
 }
 
-fn check(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+/// Checks a handshake; gives the key that answers it.
+pub(crate) fn check(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Problem> {
     if method != Method::GET {
         return Err(bad("a WebSocket handshake is a GET"));
     }
@@ -161,7 +136,7 @@ fn decode(text: &str) -> Option<String> {
 }
 
 /// Whether a header that is a list has the token in it, in any case.
-fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+pub(crate) fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
     let values = headers.get_all(name);
     let mut tokens = values.iter().filter_map(|value| value.to_str().ok());
     tokens.any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
@@ -171,7 +146,8 @@ fn bad(detail: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad_handshake", detail)
 }
 
-fn refuse(problem: Problem) -> Response<Body> {
+/// The answer to a handshake that is refused.
+pub(crate) fn refuse(problem: Problem) -> Response<Body> {
     let needs_upgrade = problem.status == StatusCode::UPGRADE_REQUIRED;
     let mut response = problem.into_response();
     if needs_upgrade {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Deref;
 
 /// UTF-8 in shared memory.
-#[derive(Clone, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Text(Bytes);
 
 impl Text {

@@ -36,6 +36,7 @@ usage: cargo xtask COMMAND
   bench probe  the reference server with the probe and without it; the same settings, --ebb
   bench rest   a list of messages from SQLite beside Express; --pairs, --seconds, --seed, --ebb
   bench dump   requests under way while the probe dumps few stacks and many; --dumps
+  bench server fan-out beside npm's socket.io and socketioxide; --rounds, --clients, --seconds
   truth        programs whose truth is known, run again and again; writes docs/truth.md
                [--resume] [TABLE...] [--runs N] [--jobs 1] [--only CELL] [--list] [--ci]";
 
@@ -57,6 +58,8 @@ fn main() -> ExitCode {
         ["bench", "probe", settings @ ..] => bench::probe::probe(settings),
         ["bench", "rest", settings @ ..] => bench::rest::rest(settings),
         ["bench", "dump", settings @ ..] => bench::dump::dump(settings),
+        ["bench", "server", settings @ ..] => bench::server::server(settings),
+        ["crowd", words @ ..] => bench::server::crowd::crowd(words),
         ["truth", settings @ ..] => truth::truth(settings),
         ["target", "h2"] => bench::target::serve::<bench::h2::target::State>(),
         ["target"] => bench::target::serve::<bench::target::EmptyLine>(),

@@ -11,6 +11,7 @@ use crate::app::{App, unix_ms};
 use crate::auth::access::Action;
 use crate::message;
 use crate::problem::Problem;
+use crate::speech::{Answer, Speech};
 use crate::store::{self, Author, Event, NewMessage, Range};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -246,7 +247,14 @@ async fn say(
         let text = serde_json::json!({ "content": new.content, "username": username }).to_string();
         if let Ok(words) = message::parse_words(&text, usize::MAX) {
             // Those who are in the room are told; the message is stored whether anyone is.
-            let _ = app.hub.say(&name, &words, None, unix_ms());
+            let speech = Speech {
+                room: name.as_str().into(),
+                words: words.into_owned(),
+                attachment: None,
+                speaker: None,
+                answer: Answer::Echo,
+            };
+            let _ = app.hub.say(&speech, unix_ms());
         }
     }
     let said = Message {

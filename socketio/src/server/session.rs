@@ -327,6 +327,12 @@ impl Session {
         self.flush();
     }
 
+    /// Ends the session because its client is too slow for the owner: what waits is dropped, and
+    /// the WebSocket closed with 1013.
+    pub fn overflow(&mut self) {
+        self.finish(Reason::QueueOverflow);
+    }
+
     /// The time has come that [`Session::next_deadline`] named. Harmless at any other time.
     pub fn tick(&mut self, now: Duration) {
         if self.state == State::Closed {

@@ -17,6 +17,7 @@ pub(crate) mod dump;
 pub(crate) mod h2;
 pub(crate) mod probe;
 pub(crate) mod rest;
+pub(crate) mod server;
 pub(crate) mod socketio;
 pub(crate) mod ws;
 

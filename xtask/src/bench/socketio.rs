@@ -147,7 +147,7 @@ fn section(settings: &Settings, rows: &[String]) -> Result<String> {
 }
 
 /// The version of an npm package as it is installed.
-fn version_of(package: &str) -> Result<String> {
+pub(super) fn version_of(package: &str) -> Result<String> {
     let file = npm().join("node_modules").join(package).join("package.json");
     let text = std::fs::read_to_string(&file)
         .with_context(|| format!("npm's {package} is missing; `cargo xtask setup`"))?;

@@ -1,0 +1,85 @@
+//! What is said to many, in the two spellings it is said in: a text for plain WebSockets, an event
+//! for Socket.IO. Each is written once and its bytes are shared by all who get it.
+//! In: a text, or a name and a JSON object, or both. Out: frames as they go onto a WebSocket.
+//! Leaves to others: who gets it (`hub`).
+
+use bytes::Bytes;
+use ebbtide_socketio::packet::{Args, Encoded, MAIN};
+use ebbtide_socketio::{Frame, Text};
+
+/// How a client is spoken to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Dialect {
+    /// JSON texts on a WebSocket.
+    Plain,
+    /// Socket.IO's events.
+    Events,
+}
+
+/// Something said to many.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    plain: Option<Text>,
+    event: Option<Event>,
+}
+
+#[derive(Clone, Debug)]
+struct Event {
+    name: &'static str,
+    /// A JSON object, with a placeholder for each attachment.
+    body: String,
+    attachments: Vec<Bytes>,
+}
+
+impl Letter {
+    /// A message, which everyone understands.
+    pub(crate) fn message(plain: Text, name: &'static str, body: String) -> Self {
+        let event = Some(Event { name, body, attachments: Vec::new() });
+        Self { plain: Some(plain), event }
+    }
+
+    /// An event that plain clients do not know.
+    pub(crate) fn event(name: &'static str, body: String) -> Self {
+        Self { plain: None, event: Some(Event { name, body, attachments: Vec::new() }) }
+    }
+
+    /// The same with bytes beside the body of the event.
+    pub(crate) fn with_attachments(mut self, attachments: Vec<Bytes>) -> Self {
+        if let Some(event) = &mut self.event {
+            event.attachments = attachments;
+        }
+        self
+    }
+
+    /// For plain clients, if they understand it.
+    pub(crate) fn plain(&self) -> Option<&Text> {
+        self.plain.as_ref()
+    }
+
+    /// For clients of Socket.IO. `number` is the offset behind the body, which a client sends back
+    /// to have what it missed.
+    pub(crate) fn frames(&self, number: u64) -> Vec<Frame> {
+        let Some(Event { name, body, attachments }) = &self.event else { return Vec::new() };
+        let items = Text::from(format!("{body},\"{number}\""));
+        let args = Args::trusted(items).with_attachments(attachments.clone());
+        Encoded::event(MAIN, name, &args, None).frames().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_ends_in_its_offset() {
+        let letter = Letter::event("typing", r#"{"room":"lobby"}"#.to_owned());
+        let frames = letter.frames(7);
+        assert_eq!(frames, [Frame::Text(r#"42["typing",{"room":"lobby"},"7"]"#.into())]);
+        assert!(letter.plain().is_none());
+        let bytes = Bytes::from_static(b"ab");
+        let letter = letter.with_attachments(vec![bytes.clone()]);
+        let frames = letter.frames(8);
+        assert_eq!(frames[0], Frame::Text(r#"451-["typing",{"room":"lobby"},"8"]"#.into()));
+        assert_eq!(frames[1], Frame::Binary(bytes));
+    }
+}
