@@ -232,8 +232,8 @@ fn section(settings: Settings, measured: &[(Peer, Measured)]) -> Result<String> 
          Written by `cargo xtask bench server`. {clients} clients of Socket.IO in one room over \
          WebSocket; one of them keeps messages of 64 bytes in flight, which everyone gets. \
          The server is on one core, its clients on another; {seconds} s a line, the medians \
-         of {rounds} rounds in which the servers take turns. Compared is what a server delivers for \
-         each second of its own CPU time (user and system), which does not depend on how quick its \
+         of {rounds} rounds in which the servers take turns. Compared is what a server delivers in \
+         each second of its own CPU time (user and system), however quick its \
          clients are; the rate is what came of it here. `ebb serve` keeps each message, numbers \
          it, and remembers it for clients that come back; socketioxide has room for 1,024 packets \
          for each client, since it loses messages with its own 128.\n\n\
