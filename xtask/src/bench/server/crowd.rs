@@ -276,6 +276,10 @@ fn await_frame(stream: &mut TcpStream, wanted: &[u8]) -> Result<()> {
         if content.starts_with(wanted) {
             return Ok(());
         }
+        // socketioxide asks for a sign of life at once.
+        if content == b"2" {
+            stream.write_all(&masked(b"3"))?;
+        }
     }
 }
 
