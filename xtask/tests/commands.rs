@@ -28,7 +28,7 @@ fn setup_says_what_to_install_by_hand() {
     for (programs, expected) in [
         (
             &[][..],
-            "missing: make tmux chromium golang-go valgrind gcc postgresql g++; this machine has no",
+            "missing: make tmux chromium golang-go valgrind gcc postgresql g++; this machine has",
         ),
         (
             &[refusing, sudo],
