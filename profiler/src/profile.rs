@@ -173,6 +173,8 @@ pub struct StackSample {
     pub frames: Vec<u32>,
     /// What it allocated.
     pub cell: Cell,
+    /// Bytes of each of its objects, where all are of one size and the snapshot says so.
+    pub object_bytes: Option<u64>,
 }
 
 /// A place in code: an address, and its names where the snapshot has them.

@@ -243,7 +243,7 @@ impl<'a> Folding<'a> {
     /// of another size each time.
     fn hash(&self, stack: &StackSample) -> u64 {
         let hash = self.places.hash(&stack.frames);
-        if self.of_go { hash::join(hash, magnitude(&stack.cell)) } else { hash }
+        if self.of_go { hash::join(hash, magnitude(stack)) } else { hash }
     }
 
     /// Hands each cell to its site.
@@ -416,14 +416,20 @@ fn is_of_go(profile: &Profile, symbols: &Symbols) -> bool {
     profile.form == Some(Form::Pprof) && frames.any(|frame| frame.file.ends_with(".go"))
 }
 
-/// How large the objects of a row are, as a power of two. By all that were ever made, where they
-/// are counted, since those do not all go.
-fn magnitude(cell: &Cell) -> u64 {
+/// How large the objects of a row are, as a power of two: as Go says it, or else by all that were
+/// ever made, where they are counted, since those do not all go. That ratio is rounded by Go, and
+/// changes while there are few.
+fn magnitude(stack: &StackSample) -> u64 {
+    let cell = &stack.cell;
     let all = cell.alloc_bytes.zip(cell.alloc_objects);
     let live = (Some(cell.live_bytes)).zip(cell.live_objects);
     let mut sizes = all.into_iter().chain(live).filter(|(_, objects)| *objects > 0.0);
-    // Half a step aside: most sizes are powers of two, and the ratio is rounded.
-    sizes.next().map_or(0, |(bytes, objects)| (bytes / objects).log2().round().max(0.0) as u64)
+    let size = match stack.object_bytes {
+        Some(bytes) => Some(bytes as f64),
+        None => sizes.next().map(|(bytes, objects)| bytes / objects),
+    };
+    // Half a step aside: most sizes are powers of two.
+    size.map_or(0, |size| size.log2().round().max(0.0) as u64)
 }
 
 pub(crate) fn line(frame: &Frame, role: Role) -> FrameLine {

@@ -68,7 +68,7 @@ pub fn read(bytes: &[u8]) -> Result<Profile, ParseError> {
             return Err(ParseError::TooLarge { what: "frames", limit: FRAMES_MAX as u64 });
         }
         let cell = Cell { live_bytes: value, ..Cell::default() };
-        profile.stacks.push(StackSample { frames, cell });
+        profile.stacks.push(StackSample { frames, cell, object_bytes: None });
     }
     Ok(profile)
 }

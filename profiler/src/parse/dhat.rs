@@ -159,7 +159,7 @@ impl Reader<'_> {
             alloc_objects: Some(total.1 as f64),
             ..Cell::default()
         };
-        self.profile.stacks.push(StackSample { frames, cell });
+        self.profile.stacks.push(StackSample { frames, cell, object_bytes: None });
         Ok(())
     }
 

@@ -80,7 +80,11 @@ impl Reader {
             .ok_or_else(|| broken(number, "counts are no `objects: bytes [objects: bytes]`"))?;
         // The totals stand before the first stack: they are the sum of what follows.
         if let Some(frames) = self.stack.take() {
-            self.profile.stacks.push(StackSample { frames, cell: Cell::default() });
+            self.profile.stacks.push(StackSample {
+                frames,
+                cell: Cell::default(),
+                object_bytes: None,
+            });
             self.counts.push(counts);
         }
         Ok(())

@@ -336,7 +336,7 @@ fn add_cells(
     };
     let Some(sampled) = sampled else {
         let cell = Cell { live_bytes: node.self_size, ..Cell::default() };
-        stacks.push(StackSample { frames, cell });
+        stacks.push(StackSample { frames, cell, object_bytes: None });
         return;
     };
     if sampled.large_count > 0.0 {
@@ -349,7 +349,7 @@ fn add_cells(
             live_samples: Some(sampled.large_count),
             ..Cell::default()
         };
-        stacks.push(StackSample { frames: below, cell });
+        stacks.push(StackSample { frames: below, cell, object_bytes: None });
     }
     if sampled.count > 0.0 {
         number(stacks.len(), &sampled.ordinals);
@@ -358,7 +358,7 @@ fn add_cells(
         let live_bytes = if whole > 0.0 { whole } else { sampled.bytes };
         let live_samples = Some(sampled.count);
         let cell = Cell { live_bytes, live_samples, ..Cell::default() };
-        stacks.push(StackSample { frames, cell });
+        stacks.push(StackSample { frames, cell, object_bytes: None });
     }
 }
 

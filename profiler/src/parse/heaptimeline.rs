@@ -390,7 +390,11 @@ impl<R: Read> Reader<R> {
                 alloc_objects: Some(node.count as f64),
                 ..Cell::default()
             };
-            profile.stacks.push(StackSample { frames: self.frames(node)?, cell });
+            profile.stacks.push(StackSample {
+                frames: self.frames(node)?,
+                cell,
+                object_bytes: None,
+            });
         }
         profile.ages = self.ages(&stack_of, profile.stacks.len());
         self.add_unrecorded(&mut profile);
@@ -466,6 +470,6 @@ impl<R: Read> Reader<R> {
         let frame = Arc::new(Frame::named(UNRECORDED, "", 0));
         let location = profile.locations.len() as u32;
         profile.locations.push(Location { frames: vec![frame], ..Location::default() });
-        profile.stacks.push(StackSample { frames: vec![location], cell });
+        profile.stacks.push(StackSample { frames: vec![location], cell, object_bytes: None });
     }
 }

@@ -309,7 +309,7 @@ impl<'a> Parts<'a> {
             }
             let cell = columns.cell(&sample, number)?;
             ages.note(number, &sample, &cell);
-            stacks.push(StackSample { frames, cell });
+            stacks.push(StackSample { frames, cell, object_bytes: columns.size(&sample) });
         }
         Ok(stacks)
     }
@@ -430,6 +430,7 @@ struct Columns {
     places: Places,
     live_samples: Option<i64>,
     alloc_samples: Option<i64>,
+    object_bytes: Option<i64>,
 }
 
 impl Columns {
@@ -445,7 +446,15 @@ impl Columns {
             places: columns::tell(&named)?,
             live_samples: label("inuse_samples"),
             alloc_samples: label("alloc_samples"),
+            object_bytes: label("bytes"),
         })
+    }
+
+    /// How large each object of a row is, as Go's runtime says it in a label.
+    fn size(&self, sample: &Sample) -> Option<u64> {
+        let key = self.object_bytes?;
+        let (_, size) = sample.labels.iter().find(|(name, _)| *name == key)?;
+        u64::try_from(*size).ok().filter(|size| *size > 0)
     }
 
     fn cell(&self, sample: &Sample, number: usize) -> Result<Cell, ParseError> {

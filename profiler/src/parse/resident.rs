@@ -64,7 +64,7 @@ pub fn read(bytes: &[u8]) -> Result<Profile, ParseError> {
     let place = Arc::new(Frame::named(PLACE, "", 0));
     Ok(Profile {
         interval_bytes: 1.0,
-        stacks: vec![StackSample { frames: vec![0], cell }],
+        stacks: vec![StackSample { frames: vec![0], cell, object_bytes: None }],
         locations: vec![Location { frames: vec![place], ..Location::default() }],
         pid: Some(resident.pid),
         ..Profile::default()

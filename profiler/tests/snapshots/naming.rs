@@ -51,7 +51,7 @@ fn own_profile(build_id: &str, file: Option<&Path>) -> Profile {
     Profile {
         interval_bytes: 1.0,
         stacks: (0..TRIED as u32)
-            .map(|at| StackSample { frames: vec![at], cell: Cell::default() })
+            .map(|at| StackSample { frames: vec![at], ..StackSample::default() })
             .collect(),
         locations: addresses
             .map(|address| Location { address, mapping: Some(mapping as u32), frames: Vec::new() })

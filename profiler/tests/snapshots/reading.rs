@@ -45,6 +45,24 @@ fn a_profile_is_read_gzipped_and_plain() {
     }
 }
 
+/// Go counts objects by one sample as 1 of 93,184 bytes and by two as 3 of 62,122 each, when they
+/// have 49,152: its label tells which they are, and a container of another size apart.
+#[test]
+fn rows_of_go_are_told_apart_by_the_size_that_go_tells() {
+    let stack = |size: u64, values: [i64; 4]| {
+        let mut proto = Proto::heap(65_536);
+        proto.location(1, 0x2345, &[("main.keep", "/home/u/app/main.go", 7)]);
+        proto.sample(&[1], &values, &[("bytes", size)]);
+        let profile = parse::read(&proto.bytes()).unwrap();
+        let symbols = Symbolizer::new().resolve(&profile);
+        let folded = site::fold(&profile, &symbols, &SiteRules::default());
+        folded.sites[0].cells[0].stack
+    };
+    let one = stack(49_152, [1, 93_184, 1, 93_184]);
+    assert_eq!(one, stack(49_152, [3, 186_366, 3, 186_366]));
+    assert_ne!(one, stack(98_304, [3, 186_366, 3, 186_366]));
+}
+
 #[test]
 fn columns_are_told_by_name() {
     // Columns, values, live bytes, live objects, allocated bytes.

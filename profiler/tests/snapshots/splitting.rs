@@ -81,7 +81,7 @@ fn profile(program: &Path) -> Profile {
     };
     Profile {
         interval_bytes: 1.0,
-        stacks: vec![StackSample { frames: vec![0], cell: Cell::default() }],
+        stacks: vec![StackSample { frames: vec![0], ..StackSample::default() }],
         locations: vec![Location {
             address: mapping.start + offset,
             mapping: Some(0),
