@@ -334,15 +334,30 @@ impl Drop for RunningTarget {
 
 /// Why a target that runs is not ready, with the cure.
 fn unready(wanted: SocketAddr, found: &[SocketAddr], ready: &str) -> String {
-    if found.iter().any(|address| address.port() == wanted.port()) && !ready.is_empty() {
+    if found.iter().any(|address| reaches(*address, wanted)) && !ready.is_empty() {
         return format!("`{ready}` did not answer with success: check `target.ready`");
     }
     let cure = "the port to listen on is in the variable `PORT`, and stands for `${port}` in \
                 `target.command` and `target.env`";
     match found {
         [] => format!("it listens on no port: {cure}"),
-        [first, ..] => format!("it listens on {first} instead: {cure}"),
+        found => match found.iter().find(|address| address.port() == wanted.port()) {
+            Some(other) if !reaches(*other, wanted) => format!(
+                "it listens on {other}, the right port of another address: let it listen on \
+                 {} or 0.0.0.0",
+                wanted.ip()
+            ),
+            Some(other) => format!("it listens on {other} and does not answer"),
+            None => format!("it listens on {} instead: {cure}", found[0]),
+        },
     }
+}
+
+/// Whether a socket that listens takes connections to an address.
+fn reaches(listening: SocketAddr, wanted: SocketAddr) -> bool {
+    // Where it listens everywhere in the newer family, it most often takes the older as well.
+    let everywhere = listening.ip().is_unspecified();
+    listening.port() == wanted.port() && (everywhere || listening.ip() == wanted.ip())
 }
 
 /// A port that was free a moment ago.
@@ -482,10 +497,16 @@ mod tests {
     #[test]
     fn a_target_that_is_not_ready_is_told_what_it_did_instead() {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let elsewhere = |port| SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+        let everywhere = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         for (found, ready, says) in [
             (&[][..], "", "it listens on no port"),
             (&[at(3_000)], "/", "it listens on 127.0.0.1:3000 instead"),
             (&[at(4_711)], "/ready", "check `target.ready`"),
+            (&[elsewhere(4_711)], "", "let it listen on 127.0.0.1 or 0.0.0.0"),
+            (&[elsewhere(4_711)], "/ready", "let it listen on 127.0.0.1 or 0.0.0.0"),
+            (&[everywhere(4_711)], "/ready", "check `target.ready`"),
+            (&[at(3_000), elsewhere(4_711)], "", "[::1]:4711, the right port"),
         ] {
             let told = unready(at(4_711), found, ready);
             assert!(told.contains(says), "{says}: {told}");
