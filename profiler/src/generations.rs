@@ -5,6 +5,7 @@
 
 use crate::ladder::{Candidate, Court};
 use crate::series::LiveByAge;
+use crate::trend::quantile;
 use ebbtide_record::Verdict;
 use ebbtide_record::evidence::Ages;
 use statrs::distribution::{ContinuousCDF, Gamma};
@@ -18,14 +19,19 @@ const NEAR: f64 = 0.5;
 const LEFT_AT_MOST: f64 = 0.25;
 /// Confidence of that: one in a thousand sites that keep as much looks so.
 const SURE: f64 = 0.999;
+/// Samples from which on the upper limit is that of the normal distribution: it is right to one
+/// in a thousand there, and the search for the exact one need not end for counts without measure.
+const MANY: f64 = 1e4;
 /// Share of what is live that is old, from which on ages are told as support of a leak. Even
 /// growth from nothing leaves a half.
 const OLD_SHARE: f64 = 0.4;
 
 /// Live samples by age, held against the halves of the measured rounds.
 struct Generations {
-    /// Live samples that are older than the second half.
+    /// Live samples that are older than the second half, or may be: of unknown age.
     old: f64,
+    /// Those of unknown age among them.
+    unaged: f64,
     /// Live samples that came, net, in the first half.
     came: f64,
 }
@@ -51,10 +57,14 @@ impl Court<'_> {
         let (Some(half), Some(older)) = (ages.half_s, ages.older) else { return };
         let share = older * 100.0;
         if ages.turns_over {
-            let Some(Generations { old, came }) = generations else { return };
+            let Some(Generations { old, unaged, came }) = generations else { return };
+            let unknown = match unaged.round() {
+                0.0 => String::new(),
+                unaged => format!(" or of unknown age ({unaged})"),
+            };
             reasons.push(format!(
-                "what lives there is young: {old:.0} samples are older than {half:.0} s, where \
-                 {came:.0} came in the first half of the measured rounds: it turns over, and \
+                "what lives there is young: {old:.0} samples are older than {half:.0} s{unknown}, \
+                 where {came:.0} came in the first half of the measured rounds: it turns over, and \
                  there is more of it at a time (a backlog, a time limit under rising load, or \
                  copies of something that grows)"
             ));
@@ -71,26 +81,29 @@ impl Court<'_> {
 
     /// Ages as the snapshot tells them.
     fn of_heap(&self, candidate: &Candidate<'_>) -> Option<(Ages, Option<Generations>)> {
-        let LiveByAge { bounds_s: bounds, bytes, samples } = self.series.ages(candidate.track?)?;
-        let all: f64 = samples.iter().sum();
-        if all <= 0.0 {
+        let told = self.series.ages(candidate.track?)?;
+        let LiveByAge { bounds_s: bounds, bytes, samples, unaged } = told;
+        let aged: f64 = samples.iter().sum();
+        if aged <= 0.0 {
             return None;
         }
+        let all = aged + unaged.1;
         // A sample stands for many objects, all of its age.
         let live = candidate.columns.objects.levels.last().copied().unwrap_or(0.0).max(0.0);
         let each = if candidate.columns.uncounted { 1.0 } else { live / all };
         let half = self.half(bounds);
         let came = half
             .map(|(_, rounds)| candidate.columns.bytes.noise.net.iter().take(rounds).sum::<f64>());
-        let generations = half
-            .zip(came)
-            .map(|((at, _), came)| Generations { old: samples[at + 1..].iter().sum(), came });
+        let generations = half.zip(came).map(|((at, _), came)| {
+            let old = samples[at + 1..].iter().sum::<f64>() + unaged.1;
+            Generations { old, unaged: unaged.1, came }
+        });
         let ages = Ages {
             from: "heap".to_owned(),
             le_s: bounds.to_vec(),
             live: samples.iter().map(|samples| samples * each).collect(),
             half_s: half.map(|(at, _)| bounds[at]),
-            older: half.and_then(|(at, _)| share_behind(&bytes, at)),
+            older: half.and_then(|(at, _)| share_behind(&bytes, at, unaged.0)),
             turns_over: generations.as_ref().is_some_and(Generations::turn_over),
         };
         Some((ages, generations))
@@ -112,7 +125,7 @@ impl Court<'_> {
         Some(Ages {
             from: "census".to_owned(),
             half_s: half.map(|at| le_s[at]),
-            older: half.and_then(|at| share_behind(&live, at)),
+            older: half.and_then(|at| share_behind(&live, at, 0.0)),
             turns_over: false,
             le_s,
             live,
@@ -132,13 +145,51 @@ impl Court<'_> {
 impl Generations {
     /// Surely next to nothing of what came in the first half is left.
     fn turn_over(&self) -> bool {
-        let most = Gamma::new(self.old.max(0.0) + 1.0, 1.0).map(|left| left.inverse_cdf(SURE));
-        most.is_ok_and(|most| most < LEFT_AT_MOST * self.came)
+        let (left, may_be_left) = (self.old, LEFT_AT_MOST * self.came);
+        // Neither is told of what is not a number.
+        if left < may_be_left {
+            most_for(left).is_some_and(|most| most < may_be_left)
+        } else {
+            false
+        }
     }
 }
 
-/// Share of what is behind a bound.
-fn share_behind(values: &[f64], at: usize) -> Option<f64> {
-    let all: f64 = values.iter().sum();
+/// Upper limit of Poisson's mean where so many were counted.
+fn most_for(count: f64) -> Option<f64> {
+    if count >= MANY {
+        return Some(count + 1.0 + quantile(SURE, f64::INFINITY) * (count + 1.0).sqrt());
+    }
+    Gamma::new(count + 1.0, 1.0).ok().map(|left| left.inverse_cdf(SURE))
+}
+
+/// Share of what is behind a bound, among all that lives: what is of unknown age is `beside`.
+fn share_behind(values: &[f64], at: usize, beside: f64) -> Option<f64> {
+    let all = values.iter().sum::<f64>() + beside;
     (all > 0.0).then(|| (values[at + 1..].iter().sum::<f64>() / all).clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_turns_over_where_hardly_anything_is_left_however_much_came() {
+        let cases = [
+            (0.0, 27.0, false),
+            (0.0, 28.0, true),
+            (9_000.0, 40_000.0, true),
+            (11_000.0, 46_000.0, true),
+            (11_000.0, 44_500.0, false),
+            (1e300, 1e300, false),
+            (1e300, 1e301, true),
+            (f64::INFINITY, f64::INFINITY, false),
+            (f64::NAN, 1e9, false),
+            (0.0, f64::NAN, false),
+        ];
+        for (old, came, turns_over) in cases {
+            let generations = Generations { old, unaged: 0.0, came };
+            assert_eq!(generations.turn_over(), turns_over, "{old} of {came}");
+        }
+    }
 }

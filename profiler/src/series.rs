@@ -135,6 +135,8 @@ pub(crate) struct LiveByAge<'a> {
     pub(crate) bounds_s: &'a [f64],
     pub(crate) bytes: Vec<f64>,
     pub(crate) samples: Vec<f64>,
+    /// Live bytes and samples of which no age is told.
+    pub(crate) unaged: (f64, f64),
 }
 
 impl Series {
@@ -216,10 +218,19 @@ impl Series {
             }
         }
         self.points = points;
-        for track in self.sites.values_mut().flat_map(|site| site.stacks.values_mut()) {
-            let cells = std::mem::take(&mut track.cells).into_iter().enumerate();
-            track.cells = cells.filter(|(at, _)| stays(*at)).map(|(_, cell)| cell).collect();
-        }
+        let now_at =
+            |index: usize| stays(index).then(|| (0..index).filter(|at| stays(*at)).count());
+        self.aged = self.aged.take().and_then(|(at, bounds)| Some((now_at(at)?, bounds)));
+        self.sites.retain(|_, site| {
+            site.stacks.retain(|_, track| {
+                let (at, rows) = std::mem::take(&mut track.ages);
+                track.ages = now_at(at).map(|at| (at, rows)).unwrap_or_default();
+                let cells = std::mem::take(&mut track.cells).into_iter().enumerate();
+                track.cells = cells.filter(|(at, _)| stays(*at)).map(|(_, cell)| cell).collect();
+                track.cells.iter().any(Option::is_some)
+            });
+            !site.stacks.is_empty()
+        });
     }
 
     /// Mean bytes between two samples.
@@ -345,17 +356,26 @@ impl Series {
         let first = self.baseline();
         let brackets = bounds_s.len() + 1;
         let (mut bytes, mut samples) = (vec![0.0; brackets], vec![0.0; brackets]);
-        for track in site.stacks.values().filter(|track| track.ages.0 == *index) {
+        let mut unaged = (0.0, 0.0);
+        for track in site.stacks.values() {
             let cells: Vec<Cell> =
                 (first..=*index).map(|i| track.at(i).copied().unwrap_or(NOTHING)).collect();
-            if !is_container(&cells) {
-                for (bracket, (more_bytes, more_samples)) in track.ages.1.iter().enumerate() {
-                    bytes[bracket] += more_bytes;
-                    samples[bracket] += more_samples;
-                }
+            if is_container(&cells) {
+                continue;
             }
+            let now = track.at(*index).unwrap_or(&NOTHING);
+            let mut aged = (0.0, 0.0);
+            let told = track.ages.1.iter().filter(|_| track.ages.0 == *index);
+            for (bracket, (more_bytes, more_samples)) in told.enumerate() {
+                bytes[bracket] += more_bytes;
+                samples[bracket] += more_samples;
+                aged = (aged.0 + more_bytes, aged.1 + more_samples);
+            }
+            let live = now.live_samples.or(now.live_objects).unwrap_or(aged.1);
+            unaged.0 += (now.live_bytes - aged.0).max(0.0);
+            unaged.1 += (live - aged.1).max(0.0);
         }
-        Some(LiveByAge { bounds_s, bytes, samples })
+        Some(LiveByAge { bounds_s, bytes, samples, unaged })
     }
 
     /// The columns of a site from the baseline on.
@@ -549,6 +569,7 @@ fn is_container(cells: &[Cell]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Aged;
     use crate::site::{FoldedCell, FoldedSite};
 
     #[test]
@@ -587,6 +608,42 @@ mod tests {
             assert_eq!(work.collect::<Vec<_>>(), done);
             let levels: Vec<f64> = rounds.iter().map(|round| f64::from(*round)).collect();
             assert_eq!(series.levels(&series.sites["0"]), levels);
+        }
+    }
+
+    #[test]
+    fn a_series_that_is_thinned_keeps_the_ages_of_what_stays_and_nothing_of_what_is_gone() {
+        // Each stack is alone at its site; the rows are of the oldest bracket.
+        let push = |series: &mut Series, bounds: &[f64], stacks: &[u64]| {
+            let bracket = bounds.len() as u32;
+            let row = Aged { at: 0, bracket, bytes: 8.0, samples: 1.0 };
+            let cell = Cell { live_bytes: 8.0, live_samples: Some(1.0), ..Cell::default() };
+            let site = |stack: &u64| FoldedSite {
+                id: stack.to_string(),
+                cells: vec![FoldedCell { stack: *stack, cell }],
+                ages: vec![row],
+                ..FoldedSite::default()
+            };
+            let sites = stacks.iter().map(site).collect();
+            let folded = Folded { sites, age_bounds_s: bounds.to_vec(), ..Folded::default() };
+            assert!(series.push(Observation { folded, ..Observation::default() }));
+        };
+        let ages = |series: &Series, id: &str| {
+            series.ages(&series.sites[id]).map(|told| (told.samples, told.unaged))
+        };
+        let mut series = Series::default();
+        let stacks: [&[u64]; 6] = [&[1], &[1], &[1], &[1], &[1, 2], &[1, 3]];
+        stacks.iter().for_each(|stacks| push(&mut series, &[1.0, 2.0, 4.0], stacks));
+        series.thin();
+        assert_eq!(series.sites.keys().collect::<Vec<_>>(), ["1", "3"]);
+        for id in ["1", "3"] {
+            assert_eq!(ages(&series, id), Some((vec![0.0, 0.0, 0.0, 1.0], (0.0, 0.0))), "{id}");
+        }
+        // Two more, so that the last has the index that the last before had.
+        push(&mut series, &[1.0], &[1]);
+        push(&mut series, &[1.0], &[1, 3]);
+        for id in ["1", "3"] {
+            assert_eq!(ages(&series, id), Some((vec![0.0, 1.0], (0.0, 0.0))), "{id}");
         }
     }
 }

@@ -6,6 +6,7 @@
 //! record of a goroutine that has ended for the next one, so none is left where none grows.
 
 use crate::frame::same_file;
+use crate::growth::Operations;
 use crate::series::{Series, SiteTrack};
 use crate::site;
 use crate::tally::Tally;
@@ -21,19 +22,28 @@ const FOR_GOROUTINES: &[&str] =
 const RUNTIME: &str = "runtime.";
 
 /// The share of all new goroutines that must wait in one place for what Go keeps of them to be
-/// told there: of each place it has as many.
+/// told there, whatever operations they come with: it keeps as much of each.
 const SHARE_MIN: f64 = 0.8;
 
 /// The series with what Go keeps for goroutines at the place that they are of, where they grow in
 /// number at one place.
-pub(crate) fn settled<'a>(series: &'a Series, tallies: &[Tally]) -> Cow<'a, Series> {
+pub(crate) fn settled<'a>(
+    series: &'a Series,
+    tallies: &[Tally],
+    operations: &[Operations],
+) -> Cow<'a, Series> {
     let kept = || series.sites().iter().filter(|(_, site)| of_go(&site.stack));
+    let came = |tally: &Tally| {
+        let growth = &tally.growth;
+        growth.slope.value * operations.get(growth.with).map_or(0.0, Operations::total)
+    };
     let goroutines = || tallies.iter().filter(|tally| is_of_goroutines(tally));
-    let all: f64 = goroutines().map(|tally| tally.growth.slope.value).sum();
-    let (Some((_, largest)), Some(most)) = (kept().next(), goroutines().next()) else {
+    let all: f64 = goroutines().map(came).sum();
+    let most = goroutines().max_by(|a, b| came(a).total_cmp(&came(b)));
+    let (Some((_, largest)), Some(most)) = (kept().next(), most) else {
         return Cow::Borrowed(series);
     };
-    if most.growth.slope.value < all * SHARE_MIN {
+    if came(most) < all * SHARE_MIN {
         return Cow::Borrowed(series);
     }
     let same =
@@ -122,11 +132,54 @@ mod tests {
         series
     }
 
+    #[test]
+    fn goroutines_of_rare_operations_are_weighed_by_how_many_they_are() {
+        let growth = |with, value| growth::Growth {
+            with,
+            slope: crate::trend::Slope { value, ..crate::trend::Slope::default() },
+            ..growth_of_nothing()
+        };
+        let counts = |count| Operations { counts: vec![count; 5], ..Operations::default() };
+        let operations = [counts(1_000.0), counts(10.0)];
+        let series = rounds(&[]);
+        // Per operation the rare one leaves twice as many; in all, the other leaves fifty times as
+        // many.
+        let tally = |function: &str, with, value| Tally {
+            kind: Kind::Task,
+            function: function.to_owned(),
+            file: "app/main.go".to_owned(),
+            line: 7,
+            live: 1,
+            column: crate::series::Column::default(),
+            growth: growth(with, value),
+        };
+        let tallies = [tally("main.rare", 1, 1.0), tally("main.wait", 0, 0.5)];
+        let settled = settled(&series, &tallies, &operations);
+        let functions = settled.sites().values().map(|site| site.function.as_str());
+        assert_eq!(functions.collect::<Vec<_>>(), ["main.wait"]);
+    }
+
+    fn growth_of_nothing() -> growth::Growth {
+        growth::Growth {
+            with: 0,
+            slope: crate::trend::Slope::default(),
+            by_operation: Vec::new(),
+            margins: Vec::new(),
+            halves: None,
+            late: None,
+            latest: None,
+            by_novelty: None,
+            lasting: None,
+            fading: None,
+            evenness: 0.0,
+        }
+    }
+
     fn settle(series: &Series) -> Series {
         let operations = growth::group(series.worked());
         let kinds: Vec<RoundKind> =
             series.worked().iter().map(|point| point.observation.kind).collect();
-        settled(series, &tally::growing(series, &operations, &kinds)).into_owned()
+        settled(series, &tally::growing(series, &operations, &kinds), &operations).into_owned()
     }
 
     #[test]

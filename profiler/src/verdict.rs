@@ -42,7 +42,7 @@ pub fn judge(series: &Series, rules: &Rules) -> MemoryVerdict {
     }
     let kinds: Vec<RoundKind> = measured.iter().map(|point| point.observation.kind).collect();
     let tallies = tally::growing(series, &operations, &kinds);
-    let settled = upkeep::settled(series, &tallies);
+    let settled = upkeep::settled(series, &tallies, &operations);
     let series = settled.as_ref();
     let court = Court {
         series,
@@ -64,7 +64,7 @@ pub fn judge(series: &Series, rules: &Rules) -> MemoryVerdict {
         sites.extend(counted);
     }
     court.sum_up(&mut verdict, sites, &candidates);
-    verdict.reasons.extend(left_out(&unfitted));
+    leave_out(&mut verdict, &unfitted);
     verdict
 }
 
@@ -81,7 +81,25 @@ fn round_point(observation: &crate::series::Observation) -> RoundPoint {
     }
 }
 
-/// Sites whose growth no figure could be given for, in words.
+/// Sites whose growth no figure could be given for: what is not excluded there is not excluded of
+/// the run. Where there are no others either, there was nothing to judge.
+fn leave_out(verdict: &mut MemoryVerdict, unfitted: &[&str]) {
+    if verdict.sites.is_empty() && unfitted.is_empty() {
+        verdict.verdict = Verdict::Inconclusive;
+        verdict.reasons.push(
+            "no snapshot shows any live heap: the target's heap profiling is switched off, or \
+             set to sample nothing; switch it on and measure again"
+                .to_owned(),
+        );
+    }
+    let Some(reason) = left_out(unfitted) else { return };
+    verdict.reasons.push(reason);
+    if verdict.sites.is_empty() || matches!(verdict.verdict, Verdict::Warming | Verdict::Steady) {
+        (verdict.verdict, verdict.undecided) = (Verdict::Inconclusive, true);
+    }
+}
+
+/// Those sites in words.
 fn left_out(sites: &[&str]) -> Option<String> {
     let shown = sites.iter().take(SITES_NAMED).map(|function| format!("`{function}`"));
     let named = shown.collect::<Vec<_>>().join(", ");
@@ -150,6 +168,10 @@ const NEAR_LINES: u32 = 60;
 /// A guard that does not know its function is of that whose memory grows so few lines away, by the
 /// same operation.
 const SAME_LINES: u32 = 16;
+
+/// Why a count that grows surely is no leak.
+const YOUNG: &str = "what is counted there is young, as the heap tells: there is more of it at a \
+     time, and nothing old is kept";
 
 /// What is counted is counted in this very function.
 fn is_of(tally: &Tally, site: &SiteVerdict, candidate: &Candidate<'_>) -> bool {
@@ -252,7 +274,15 @@ impl Court<'_> {
         if self.declared(place.map_or(&tally.function, |track| &track.function)).is_some() {
             return None;
         }
-        let (counted, undecided) = self.counted(tally);
+        let (mut counted, mut undecided) = self.counted(tally);
+        if let Some((candidate, (site, _))) = &claimed
+            && is_of(tally, site, candidate)
+            && counted.verdict == Verdict::Leaking
+            && site.evidence.ages.as_ref().is_some_and(|ages| ages.turns_over)
+        {
+            (counted.verdict, undecided) = (Verdict::Growing, true);
+            counted.reasons.push(YOUNG.to_owned());
+        }
         match claimed {
             Some((_, (site, _))) if site.verdict <= counted.verdict => None,
             Some((candidate, (site, open))) if is_of(tally, site, candidate) => {
@@ -339,14 +369,6 @@ impl Court<'_> {
         }
         verdict.undecided = sites.iter().any(|(_, undecided)| *undecided);
         verdict.verdict = sites.iter().map(|(site, _)| site.verdict).min().unwrap_or_default();
-        if sites.is_empty() {
-            verdict.verdict = Verdict::Inconclusive;
-            verdict.reasons.push(
-                "no snapshot shows any live heap: the target's heap profiling is switched off, or \
-                 set to sample nothing; switch it on and measure again"
-                    .to_owned(),
-            );
-        }
         let apart = || self.operations.iter().enumerate().filter(|(_, group)| !group.pooled);
         for (group, limit) in apart().map(|(index, group)| (group, &self.limits[index])) {
             verdict.limits.insert(group.name.clone(), limit.proof);
@@ -391,5 +413,34 @@ fn estimate(slope: &Slope, (low, high): (f64, f64), operation: &str) -> Estimate
         high,
         confidence: CONFIDENCE,
         operation: operation.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_allows_no_fit_leaves_no_run_steady() {
+        use Verdict::{Growing, Inconclusive, Leaking, Steady, Warming};
+        let words = [Leaking, Growing, Inconclusive, Warming, Steady];
+        for (word, with_a_gap) in
+            words.into_iter().zip([Leaking, Growing, Inconclusive, Inconclusive, Inconclusive])
+        {
+            let sites = vec![SiteVerdict::default()];
+            let mut judged = MemoryVerdict { verdict: word, sites, ..MemoryVerdict::default() };
+            leave_out(&mut judged, &[]);
+            assert_eq!((judged.verdict, judged.reasons.len()), (word, 0));
+            leave_out(&mut judged, &["shop::keep"]);
+            assert_eq!(judged.verdict, with_a_gap, "{word:?}");
+            assert!(judged.reasons[0].contains("`shop::keep`"), "{:?}", judged.reasons);
+        }
+        for (unfitted, reason) in [(&[][..], "switched off"), (&["shop::keep"], "`shop::keep`")] {
+            let mut judged = MemoryVerdict::default();
+            leave_out(&mut judged, unfitted);
+            assert_eq!(judged.verdict, Inconclusive);
+            assert_eq!(judged.reasons.len(), 1, "{:?}", judged.reasons);
+            assert!(judged.reasons[0].contains(reason), "{:?}", judged.reasons);
+        }
     }
 }

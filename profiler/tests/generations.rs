@@ -7,9 +7,10 @@ use ebbtide_profiler::profile::{Aged, Cell};
 use ebbtide_profiler::series::{Observation, Series};
 use ebbtide_profiler::site::{Folded, FoldedCell, FoldedSite};
 use ebbtide_profiler::verdict::{Rules, judge};
-use ebbtide_record::Verdict;
+use ebbtide_record::census::{CensusCount, CensusSite};
 use ebbtide_record::event::RoundKind;
 use ebbtide_record::verdict::SiteVerdict;
+use ebbtide_record::{Census, Kind, Verdict};
 
 /// Mean bytes between samples, and bytes of an object.
 const INTERVAL: f64 = 65_536.0;
@@ -32,9 +33,11 @@ struct Case {
     clock: bool,
     /// A rest at the end, in which what is live grows old.
     rest: bool,
+    /// The process counts one more there with each operation.
+    counted: bool,
 }
 
-const GROWS: Case = Case { each: 100.0, ages: None, clock: true, rest: false };
+const GROWS: Case = Case { each: 100.0, ages: None, clock: true, rest: false, counted: false };
 
 fn observation(case: &Case, round: u32, resting: bool) -> Observation {
     let samples = case.each * f64::from(round.min(9) + 1);
@@ -60,6 +63,8 @@ fn observation(case: &Case, round: u32, resting: bool) -> Observation {
     let site = FoldedSite {
         id: "0".to_owned(),
         function: "shop::keep".to_owned(),
+        file: "src/shop.rs".to_owned(),
+        line: 7,
         cells: vec![FoldedCell { stack: 1, cell }],
         ages: rows.collect(),
         ..FoldedSite::default()
@@ -82,8 +87,23 @@ fn observation(case: &Case, round: u32, resting: bool) -> Observation {
             ..Folded::default()
         },
         at_s: case.clock.then(|| f64::from(round) * SECONDS),
+        census: if case.counted { census(round) } else { Census::default() },
         ..Observation::default()
     }
+}
+
+fn census(round: u32) -> Census {
+    let live = 20_000 * u64::from(round.min(9));
+    let site = CensusSite {
+        kind: Kind::Task,
+        function: "shop::keep".to_owned(),
+        file: "src/shop.rs".to_owned(),
+        line: 7,
+        count: CensusCount { live, ..CensusCount::default() },
+        age_s: None,
+    };
+    let schema = "ebbtide/census/1".to_owned();
+    Census { schema, sites: vec![site], ..Census::default() }
 }
 
 fn judged(case: &Case) -> SiteVerdict {
@@ -102,12 +122,18 @@ fn judged(case: &Case) -> SiteVerdict {
 fn ages_take_a_leak_back_where_nothing_old_is_left_and_else_nothing() {
     let aged = |ages| Case { ages: Some(ages), ..GROWS };
     let few = |ages| Case { each: 6.5, ages, ..GROWS };
+    let unknown = "50 samples are older than 32 s or of unknown age (50), where";
     let (every, young) = ("it keeps objects of every age", "what lives there is young: 0 samples");
     let cases = [
         ("no ages", GROWS, Verdict::Leaking, None),
         ("every age", aged(EVERY_AGE), Verdict::Leaking, Some(every)),
         ("young", aged(YOUNG), Verdict::Growing, Some(young)),
         ("half of it young", aged([0.3, 0.3, 0.1, 0.2, 0.1]), Verdict::Leaking, None),
+        ("young as far as is known", aged([0.2, 0.1, 0.0, 0.0, 0.0]), Verdict::Leaking, None),
+        ("most of it known", aged([0.5, 0.4, 0.05, 0.0, 0.0]), Verdict::Growing, Some(unknown)),
+        ("old as far as is known", aged([0.0, 0.0, 0.0, 0.1, 0.1]), Verdict::Leaking, None),
+        ("counted", Case { counted: true, ..GROWS }, Verdict::Leaking, None),
+        ("counted, young", Case { counted: true, ..aged(YOUNG) }, Verdict::Growing, Some(young)),
         ("young, before a rest", Case { rest: true, ..aged(YOUNG) }, Verdict::Growing, Some(young)),
         ("no clock", Case { clock: false, ..aged(YOUNG) }, Verdict::Leaking, None),
         ("few samples", few(None), Verdict::Inconclusive, None),
@@ -136,6 +162,11 @@ fn ages_are_evidence_with_the_share_that_is_old() {
     // Objects, not samples: each stands for some 256.
     let live: f64 = ages.live.iter().sum();
     assert!((live / 1_000.0 / 256.5 - 1.0).abs() < 0.01, "{live}");
+    // What is of unknown age is not told to be of a known one.
+    let half_known = Case { ages: Some(EVERY_AGE.map(|share| share / 2.0)), ..GROWS };
+    let ages = judged(&half_known).evidence.ages.unwrap();
+    assert!((ages.older.unwrap() - 0.34).abs() < 1e-9, "{ages:?}");
+    assert!((ages.live.iter().sum::<f64>() / live - 0.5).abs() < 1e-9, "{ages:?}");
     let ages = judged(&Case { ages: Some(YOUNG), ..GROWS }).evidence.ages.unwrap();
     assert_eq!((ages.older, ages.turns_over), (Some(0.0), true));
     let clockless = Case { clock: false, ages: Some(YOUNG), ..GROWS };
