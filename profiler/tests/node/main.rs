@@ -3,5 +3,6 @@
 //! Whole runs under load are left to the tests of `cli`.
 
 mod attaching;
+mod leaving;
 mod profiles;
 mod program;

@@ -11,13 +11,14 @@ use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a process may take to open its inspector: its main thread has to come to it, and on a
 /// machine with ten times more to do than it can, that was seen to take 12 s.
-const OPEN_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Nothing new after this, and what it listened on before is asked as well.
 const OLD_AFTER: Duration = Duration::from_secs(3);
@@ -91,6 +92,12 @@ pub(super) async fn of_process(pid: u32, traces: &Mutex<Traces>) -> Result<Door,
     {
         return Ok(door);
     }
+    if let Some(other) = process::exe(pid).as_deref().and_then(other_runtime) {
+        return Err(refused(format!(
+            "it runs {other}, whose inspector is another than Node's; watch its resident memory \
+             (`heap = \"rss\"`)"
+        )));
+    }
     let words = Words::of(pid);
     let before = sockets::listening(pid);
     let likely = before.values().filter(|address| words.is_open || words.port() == address.port());
@@ -107,7 +114,7 @@ pub(super) async fn of_process(pid: u32, traces: &Mutex<Traces>) -> Result<Door,
         ));
     }
     let wanted = words.port();
-    if let Some(other) = holder(pid, wanted) {
+    if let Some(other) = holder(pid, words.ip(), wanted) {
         return Err(refused(format!(
             "its inspector wants port {wanted}, which {other} holds, so it cannot be opened; end \
              that, or start the target with `NODE_OPTIONS=--inspect-port=0`"
@@ -132,7 +139,7 @@ pub(super) async fn of_process(pid: u32, traces: &Mutex<Traces>) -> Result<Door,
         process::Status::of(pid)?;
         tokio::time::sleep(LOOK_PAUSE).await;
     }
-    Err(refused(match holder(pid, wanted) {
+    Err(refused(match holder(pid, words.ip(), wanted) {
         Some(other) => format!(
             "its inspector wants port {wanted}, which {other} holds; end that, or start the \
              target with `NODE_OPTIONS=--inspect-port=0`"
@@ -206,15 +213,15 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Who else listens on a port that the process's inspector wants, in words.
-fn holder(pid: u32, port: u16) -> Option<String> {
+/// Who else listens where the process's inspector wants to, in words.
+fn holder(pid: u32, ip: IpAddr, port: u16) -> Option<String> {
     if port == 0 {
         return None;
     }
     let own = sockets::listening(pid);
-    let taken = sockets::in_network_of(pid)
-        .into_iter()
-        .any(|(inode, address)| address.port() == port && !own.contains_key(&inode));
+    let taken = sockets::in_network_of(pid).into_iter().any(|(inode, other)| {
+        other.port() == port && collide(ip, other.ip()) && !own.contains_key(&inode)
+    });
     taken.then(|| {
         let owners = sockets::owners(port);
         owners.iter().find(|owner| **owner != pid).map_or_else(
@@ -224,6 +231,20 @@ fn holder(pid: u32, port: u16) -> Option<String> {
                 format!("process {owner} (`{}`)", name.unwrap_or_default())
             },
         )
+    })
+}
+
+/// Whether two sockets at these addresses cannot listen on one port.
+fn collide(one: IpAddr, other: IpAddr) -> bool {
+    one == other || one.is_unspecified() || other.is_unspecified()
+}
+
+/// The name of a runtime of JavaScript that is not Node, by its executable.
+fn other_runtime(exe: &Path) -> Option<&'static str> {
+    let name = exe.file_name()?.to_str()?;
+    ["bun", "deno"].into_iter().find(|other| {
+        let rest = name.strip_prefix(other);
+        rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
     })
 }
 
@@ -239,6 +260,7 @@ fn send(pid: u32) -> Result<(), SourceError> {
 /// What a process was told of its inspector when it was started.
 #[derive(Debug, Default, PartialEq)]
 struct Words {
+    ip: Option<IpAddr>,
     port: Option<u16>,
     is_open: bool,
 }
@@ -262,11 +284,16 @@ impl Words {
                 // `--inspect-port 0` is allowed on the command line.
                 let next = if takes_port { all.peek().copied().unwrap_or("") } else { "" };
                 let value = if value.is_empty() { next } else { value };
-                let port = value.rsplit(':').next().unwrap_or(value);
+                let (host, port) = value.rsplit_once(':').unwrap_or(("", value));
                 words.port = port.parse().ok().or(words.port);
+                words.ip = host.trim_matches(['[', ']']).parse().ok().or(words.ip);
             }
         }
         words
+    }
+
+    fn ip(&self) -> IpAddr {
+        self.ip.unwrap_or(Ipv4Addr::LOCALHOST.into())
     }
 
     fn port(&self) -> u16 {
@@ -290,6 +317,18 @@ mod tests {
             let words = Words::in_text(text);
             assert_eq!((words.port(), words.is_open), (port, is_open), "{text}");
         }
+        let words = Words::in_text("node --inspect-port=[::1]:9300 a.js");
+        assert_eq!((words.ip().to_string().as_str(), words.port()), ("::1", 9300));
+    }
+
+    #[test]
+    fn runtimes_that_are_not_node_are_known_by_name() {
+        let of = |name: &str| other_runtime(&Path::new("/usr/bin").join(name));
+        assert_eq!(
+            [of("bun"), of("bun-1.2"), of("deno")],
+            [Some("bun"), Some("bun"), Some("deno")]
+        );
+        assert_eq!([of("node"), of("bundle"), of("sleep")], [None; 3]);
     }
 
     #[test]

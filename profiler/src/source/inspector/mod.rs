@@ -63,6 +63,8 @@ pub(crate) struct Inspector {
     /// Mean bytes between two samples.
     interval: u64,
     session: Arc<OnceCell<Session>>,
+    /// The name of its lease.
+    token: String,
     /// Survives a question that failed or was given up: what it began has to be undone.
     traces: Arc<Mutex<Traces>>,
 }
@@ -101,7 +103,10 @@ impl Inspector {
     }
 
     fn at(at: At) -> Self {
-        Self { at, interval: INTERVAL, session: Arc::default(), traces: Arc::default() }
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let token = format!("{}-{count}-{}", std::process::id(), unix_ms());
+        Self { at, interval: INTERVAL, session: Arc::default(), token, traces: Arc::default() }
     }
 
     /// The same, sampling once in so many bytes where that is finer than usual.
@@ -135,7 +140,7 @@ impl Inspector {
                     At::Process(pid) => door::of_process(*pid, &self.traces).await?,
                     At::Url(url) => door::at_url(url).await?,
                 };
-                let mut session = Session::connect(door).await?;
+                let mut session = Session::connect(door, &self.token).await?;
                 session.interval = self.interval;
                 // From here on something may have been changed.
                 self.traces().door = Some(session.door.clone());
@@ -171,9 +176,17 @@ impl Inspector {
             _ => None,
         };
         let Some(door) = door else { return };
-        // Another connection, where there was none or it broke.
-        if let Ok(session) = Session::connect(door).await {
-            session.end().await;
+        let closes = session.map_or(door.was_closed, |one| one.closes.load(Ordering::Relaxed));
+        let inside = door.pid.filter(|_| !door.is_named).map(process::pid_inside);
+        // Gone, and the port is another's.
+        if inside == Some(None) {
+            return;
+        }
+        // Another connection, where there was none or it broke. The target may be busy for long,
+        // which can be why, so nobody waits for its answer.
+        if let Ok(wire) = Wire::connect(&door.authority, &door.path).await {
+            wire.say(lease::leave(&self.token, closes, inside.flatten())).await;
+            wire.hang_up().await;
         }
     }
 
@@ -201,6 +214,8 @@ async fn late(pid: u32, before: &Sockets) -> Option<Door> {
 pub(crate) struct Session {
     wire: Wire,
     door: Door,
+    /// The name of its lease.
+    token: String,
     /// The process, where it is certain.
     pid: Option<u32>,
     /// Mean bytes between two samples.
@@ -255,10 +270,11 @@ struct Internal {
 
 impl Session {
     /// Connects, and makes certain that it is the process that was meant. Changes nothing.
-    async fn connect(door: Door) -> Result<Self, SourceError> {
+    async fn connect(door: Door, token: &str) -> Result<Self, SourceError> {
         let wire = Wire::connect(&door.authority, &door.path).await?;
         let mut session = Self {
             wire,
+            token: token.to_owned(),
             pid: door.pid,
             interval: INTERVAL,
             sequence: AtomicU64::new(0),
@@ -268,7 +284,8 @@ impl Session {
             scripts: Mutex::default(),
         };
         let Some(pid) = session.door.pid else { return Ok(session) };
-        let inside: u32 = session.evaluate(questions::PID).await?;
+        // Its main thread may come to this as late as to the signal.
+        let inside: u32 = session.evaluate_within(questions::PID, door::OPEN_WITHIN).await?;
         if process::pid_inside(pid) == Some(inside) {
             return Ok(session);
         }
@@ -281,12 +298,14 @@ impl Session {
 
     /// Lets it sample.
     async fn begin(&self) -> Result<(), SourceError> {
+        // One that ends while we are there waits for us to go, if nobody tells us. Where this is
+        // not known it is not waited for either, or there is no help.
+        let notice = json!({ "enabled": true });
+        let _ = self.tell("NodeRuntime.notifyWhenWaitingForDisconnect", notice).await;
         self.tell("HeapProfiler.enable", json!({})).await?;
-        if self.evaluate::<bool>(lease::TAKE).await? {
-            self.closes.store(true, Ordering::Relaxed);
-        } else if self.door.was_closed {
-            self.evaluate::<bool>(lease::CLOSES).await?;
-        }
+        self.make_sure_nobody_samples().await?;
+        let take = lease::take(&self.token, self.door.was_closed);
+        self.closes.store(self.evaluate::<bool>(&take).await?, Ordering::Relaxed);
         self.wire.renew(lease::RENEW, lease::RENEW_EVERY).await;
         self.evaluate::<bool>(questions::KEEP_CALLERS_APART).await?;
         let sampling = json!({
@@ -295,6 +314,20 @@ impl Session {
             "includeObjectsCollectedByMinorGC": false,
         });
         self.tell("HeapProfiler.startSampling", sampling).await
+    }
+
+    /// There is one sampler in a process: ours would be another's, and its end the other's end.
+    async fn make_sure_nobody_samples(&self) -> Result<(), SourceError> {
+        match self.ask("HeapProfiler.getSamplingProfile", json!({}), HEAP_WITHIN).await {
+            // V8 refuses where nobody has begun.
+            Err(SourceError::Answer { .. }) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(self.odd(
+                "its heap is sampled already, by itself (a profiler that it loads) or by another \
+                 `ebb`; switch that off or wait for its end"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// The sampled heap of what survives a collection, with a census taken before it.
@@ -438,11 +471,19 @@ impl Session {
 
     /// Evaluates a text in the target and reads its value.
     async fn evaluate<T: DeserializeOwned>(&self, expression: &str) -> Result<T, SourceError> {
+        self.evaluate_within(expression, ANSWER_WITHIN).await
+    }
+
+    async fn evaluate_within<T: DeserializeOwned>(
+        &self,
+        expression: &str,
+        within: Duration,
+    ) -> Result<T, SourceError> {
         let params = json!({
             "expression": expression, "includeCommandLineAPI": true, "returnByValue": true,
             "silent": true,
         });
-        let answer = self.ask("Runtime.evaluate", params, ANSWER_WITHIN).await?;
+        let answer = self.ask("Runtime.evaluate", params, within).await?;
         self.value(self.sound(self.read(answer.get())?)?)
     }
 
@@ -483,26 +524,18 @@ impl Session {
         SourceError::Answer { url: self.wire.url().to_owned(), reason }
     }
 
-    /// Puts everything back, and tells whether the target was told to. Both wishes are sent before
-    /// either is answered: the target may be busy for long, and we be ended before. Sampling ends
-    /// with the connection.
+    /// Puts everything back, and tells whether the target was told to: it may be busy for long,
+    /// and do it later. Sampling ends with the connection.
     async fn end(&self) -> bool {
         if self.has_ended.swap(true, Ordering::Relaxed) {
             return true;
         }
         self.wire.pieces_to(None).await;
-        let flags = self.evaluate::<bool>(lease::GIVE_BACK);
-        let close = async {
-            match self.closes.load(Ordering::Relaxed) {
-                true => self.evaluate::<bool>(questions::CLOSE).await.map(drop),
-                false => Ok(()),
-            }
-        };
-        let (flags, closed) = tokio::join!(flags, close);
+        let leave = lease::leave(&self.token, self.closes.load(Ordering::Relaxed), None);
+        let left = self.evaluate::<bool>(&leave).await;
         // Closing waits for sessions that are open.
         self.wire.hang_up().await;
-        let is_lost = |error| matches!(error, SourceError::Unreachable { .. });
-        !(flags.is_err_and(is_lost) || closed.is_err_and(is_lost))
+        !matches!(left, Err(SourceError::Unreachable { .. }))
     }
 }
 

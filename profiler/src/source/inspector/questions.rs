@@ -19,14 +19,6 @@ return true; })()\n//# sourceURL=ebb:flags\n";
 /// The number of the process that answers.
 pub(super) const PID: &str = "process.pid\n//# sourceURL=ebb:pid\n";
 
-/// Closes the inspector from inside, once whoever asked has certainly left: Node 20 was seen to die
-/// of it 4 times in 114 when its session was leaving just then (30 ms), and 0 times in 179 at 700. The module is taken
-/// before: `require` inside the timer would throw and end the process.
-pub(super) const CLOSE: &str = "\
-(() => { const inspector = require('inspector'); \
-setTimeout(() => { try { inspector.close(); } catch {} }, 700); return true; })()\n\
-//# sourceURL=ebb:close\n";
-
 /// What is under way, as cheap as it can be had; asked many times a second while it settles.
 pub(super) const UNDER_WAY: &str = "\
 (() => { const all = {}; \

@@ -52,6 +52,8 @@ enum Call {
     },
     /// Where pieces of a snapshot go from now on.
     Pieces(Option<mpsc::Sender<String>>),
+    /// What is evaluated once; nobody waits for its answer.
+    Say(String),
     /// What is evaluated again and again from now on, and how often; nobody waits for its answers.
     Renew(&'static str, Duration),
     /// Nothing more is asked.
@@ -138,6 +140,12 @@ impl Wire {
         let _ = tokio::time::timeout(HANG_UP_WITHIN, telling).await;
     }
 
+    /// Lets a text be evaluated, whenever the target comes to it.
+    pub(super) async fn say(&self, text: String) {
+        let saying = self.calls.send(Call::Say(text));
+        let _ = tokio::time::timeout(HANG_UP_WITHIN, saying).await;
+    }
+
     /// Lets a text be evaluated again and again for as long as the connection lasts.
     pub(super) async fn renew(&self, text: &'static str, every: Duration) {
         // A task that is gone holds no lease either.
@@ -180,6 +188,12 @@ async fn serve(mut socket: WebSocketStream<TcpStream>, mut calls: mpsc::Receiver
             call = calls.recv() => match call {
                 None | Some(Call::HangUp) => break,
                 Some(Call::Pieces(to)) => sink = to,
+                Some(Call::Say(text)) => {
+                    last += 1;
+                    if socket.send(Message::text(evaluation(last, &text))).await.is_err() {
+                        return;
+                    }
+                }
                 Some(Call::Renew(text, every)) => {
                     let mut clock = tokio::time::interval(every);
                     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -198,7 +212,12 @@ async fn serve(mut socket: WebSocketStream<TcpStream>, mut calls: mpsc::Receiver
                 }
             },
             message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => take(text.as_str(), &mut waiting, &mut sink).await,
+                Some(Ok(Message::Text(text))) => {
+                    // It has ended, and stays for as long as anybody is connected.
+                    if take(text.as_str(), &mut waiting, &mut sink).await == Next::HangUp {
+                        return;
+                    }
+                }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => {}
             },
@@ -221,13 +240,20 @@ async fn due(renewal: &mut Option<(&'static str, tokio::time::Interval)>) -> &'s
 
 fn evaluation(id: u64, text: &str) -> String {
     let params = serde_json::json!({
-        "expression": text, "returnByValue": true, "silent": true,
+        "expression": text, "includeCommandLineAPI": true, "returnByValue": true, "silent": true,
     });
     serde_json::json!({ "id": id, "method": "Runtime.evaluate", "params": params }).to_string()
 }
 
-async fn take(text: &str, waiting: &mut Waiting, sink: &mut Option<mpsc::Sender<String>>) {
-    let Ok(message) = serde_json::from_str::<Incoming<'_>>(text) else { return };
+/// What a message asks of the connection.
+#[derive(Debug, PartialEq)]
+enum Next {
+    Stay,
+    HangUp,
+}
+
+async fn take(text: &str, waiting: &mut Waiting, sink: &mut Option<mpsc::Sender<String>>) -> Next {
+    let Ok(message) = serde_json::from_str::<Incoming<'_>>(text) else { return Next::Stay };
     if let Some(answer) = message.id.and_then(|id| waiting.remove(&id)) {
         let result = match (message.result, message.error) {
             (_, Some(refusal)) => Err(refusal.message),
@@ -241,5 +267,8 @@ async fn take(text: &str, waiting: &mut Waiting, sink: &mut Option<mpsc::Sender<
         && to.send(piece.chunk).await.is_err()
     {
         *sink = None;
+    } else if message.method == Some("NodeRuntime.waitingForDisconnect") {
+        return Next::HangUp;
     }
+    Next::Stay
 }
