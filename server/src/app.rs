@@ -9,12 +9,12 @@ use crate::disturbance::Disturbance;
 use crate::fault::Faults;
 use crate::hub::{Bounds, Hub};
 use crate::metrics::{Gauges, Metrics};
-use crate::recent::Memory;
+use crate::recent::Recent;
 use crate::registry::Registry;
 use crate::request_log::RequestLog;
 use crate::rooms::Rooms;
 use crate::sessions::Host;
-use crate::store::Store;
+use crate::store::{Room, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -47,7 +47,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: &Config, first_room: String, store: Store) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, kept: &[Room], store: Store) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let secret = secret(config);
         let limits = config.limits.clone();
@@ -57,9 +57,11 @@ impl App {
             queue_bytes: limits.queue_bytes,
             rooms_per_client: limits.rooms_per_client,
             rooms: limits.rooms,
+            open: config.open,
         };
-        let recent = Box::new(Memory::new(limits.history));
-        let rooms = Rooms::new(&config.rooms);
+        let recent = Recent::new(limits.history);
+        let rooms = Rooms::new(kept);
+        let first_room = config.rooms.first().cloned().unwrap_or_default();
         Arc::new(Self {
             first_room,
             rooms: config.rooms.clone(),
@@ -68,7 +70,7 @@ impl App {
             open: config.open,
             origins: config.origins.clone(),
             sio: Host::new(&limits),
-            hub: Hub::new(rooms, recent, bounds, faults.clone(), metrics.clone()),
+            hub: Hub::new(rooms, (store.clone(), recent), bounds, faults.clone(), metrics.clone()),
             registry: Registry::new(faults.clone()),
             log: RequestLog::new(limits.log_entries, faults.clone()),
             disturbance: Disturbance::new(faults.clone()),

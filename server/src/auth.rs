@@ -8,7 +8,7 @@ mod password;
 mod token;
 
 pub(crate) use password::{PasswordError, Passwords, check_password};
-pub(crate) use token::{Identity, Tokens};
+pub(crate) use token::{AuthError, Identity, Tokens};
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use ring::rand::{SecureRandom, SystemRandom};

@@ -3,13 +3,15 @@
 //! the queue of everyone in the room, the speaker included; encoded once for each dialect.
 //! Leaves to others: the clients' sockets (`session`, `sio`), what is said (`speech`).
 
+use crate::auth::access::{self, Action, Who};
 use crate::fault::{Fault, Faults};
 use crate::letter::{Dialect, Letter};
 use crate::message::{self, Refusal};
 use crate::metrics::Metrics;
-use crate::recent::Store;
+use crate::recent::Recent;
 use crate::recovery::{Audience, Recovery};
 use crate::rooms::{Room, Rooms};
+use crate::store::{Room as Kept, RoomView, Store, StoreError};
 use crate::subscriber::{Ending, Places, SLOTS, Subscriber};
 use ebbtide_probe::{Kind, track};
 use ebbtide_socketio::{Frame, Text};
@@ -18,15 +20,27 @@ use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
 
 /// Rooms most clients are in at most; room for their names is made at once.
 const ROOMS_MOSTLY: usize = 4;
+
+/// How a client entered a room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entered {
+    /// Of the newest message that was told before.
+    pub(crate) seq: u64,
+    /// Whether somebody was there already; otherwise what is being kept just now may be heard and
+    /// have a number up to this one.
+    pub(crate) was_known: bool,
+}
 
 /// Where messages meet those they are for.
 #[derive(Debug)]
 pub(crate) struct Hub {
     state: Mutex<State>,
-    pub(crate) store: Box<dyn Store>,
+    pub(crate) store: Store,
+    pub(crate) recent: Recent,
     pub(crate) faults: Arc<Faults>,
     pub(crate) metrics: Arc<Metrics>,
     bounds: Bounds,
@@ -47,18 +61,21 @@ pub(crate) struct Bounds {
     pub(crate) queue_bytes: usize,
     pub(crate) rooms_per_client: usize,
     pub(crate) rooms: usize,
+    /// Guests may come, and make rooms by entering them.
+    pub(crate) open: bool,
 }
 
 impl Hub {
     pub(crate) fn new(
         rooms: Rooms,
-        store: Box<dyn Store>,
+        (store, recent): (Store, Recent),
         bounds: Bounds,
         faults: Arc<Faults>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let state = Mutex::new(State { rooms, recovery: Recovery::default() });
-        Arc::new(Self { state, store, faults, metrics, bounds, next_id: AtomicU64::new(1) })
+        let next_id = AtomicU64::new(1);
+        Arc::new(Self { state, store, recent, faults, metrics, bounds, next_id })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -77,14 +94,23 @@ impl Hub {
         Subscription { hub: self.clone(), subscriber: Arc::new(subscriber) }
     }
 
-    /// Puts the client into the room.
-    pub(crate) fn enter(&self, name: &str, client: &Arc<Subscriber>) -> Result<(), Refusal> {
+    /// Puts the client into the room, which is made when it is not there. Gives the number of the
+    /// newest message that it will not hear: it hears all that follow.
+    pub(crate) async fn enter(
+        &self,
+        name: &str,
+        client: &Arc<Subscriber>,
+    ) -> Result<Entered, Refusal> {
         message::check_room(name)?;
+        let is_known = self.with_rooms(|rooms| {
+            if !rooms.contains(name) && rooms.len() >= self.bounds.rooms {
+                return Err(Refusal::NoMoreRooms(self.bounds.rooms));
+            }
+            Ok(rooms.room(name).is_some_and(|room| room.id.is_some() && room.is_public))
+        })?;
+        // Who is let in to a room that is not for all is asked of the store each time.
+        let kept = if is_known { None } else { Some(self.admit(name, client).await?) };
         let mut state = self.state();
-        let is_new = !state.rooms.contains(name);
-        if is_new && state.rooms.len() >= self.bounds.rooms {
-            return Err(Refusal::NoMoreRooms(self.bounds.rooms));
-        }
         let entered = client.with_rooms(|own| {
             if own.iter().any(|room| **room == *name) {
                 return Ok(None);
@@ -96,10 +122,35 @@ impl Hub {
             own.extend(entered.clone());
             Ok(entered)
         })?;
+        let found = state.rooms.room_mut(name);
+        let was_known = found.as_ref().is_some_and(|room| room.id.is_some());
+        let seq = found.map_or(0, |room| {
+            kept.iter().for_each(|kept| room.know(kept));
+            room.seq
+        });
         if let (Some(room), Some(name)) = (entered, client.name()) {
             self.arrive(&mut state, &room, &name, client.id);
         }
-        Ok(())
+        Ok(Entered { seq, was_known })
+    }
+
+    /// What is kept of a room that the client may enter.
+    async fn admit(&self, name: &str, client: &Subscriber) -> Result<Kept, Refusal> {
+        let identity = client.identity();
+        let who = Who { identity: identity.as_deref(), open: self.bounds.open };
+        let user = identity.as_ref().map(|identity| identity.user);
+        let failed = |error: StoreError| Refusal::of(&error);
+        let view = match self.store.room(name, user).await.map_err(failed)? {
+            Some(view) => view,
+            None if self.bounds.open => {
+                let room = self.store.ensure_room(name, true).await.map_err(failed)?;
+                RoomView { room, role: None }
+            }
+            None => return Err(Refusal::NoRoom(name.to_owned())),
+        };
+        access::may(who, Action::See, &view)
+            .map_err(|denied| Refusal::Denied(denied.to_string()))?;
+        Ok(view.room)
     }
 
     /// Takes the client out of the room, if it is in it.
@@ -125,8 +176,17 @@ impl Hub {
     }
 
     fn remove(&self, state: &mut State, room: &Arc<str>, client: &Subscriber) {
-        if state.rooms.leave(room, client.id) {
-            self.store.forget(room);
+        if let Some(ended) = state.rooms.leave(room, client.id) {
+            self.recent.forget(room);
+            // A server that has no runtime any more has no rooms to keep in order either.
+            if let (Some(id), Ok(runtime)) = (ended.id, Handle::try_current()) {
+                let store = self.store.clone();
+                runtime.spawn(async move {
+                    if let Err(error) = store.forget_ephemeral(id).await {
+                        tracing::warn!(%error, "an empty room could not be forgotten");
+                    }
+                });
+            }
         } else if let Some(name) = client.name() {
             self.depart(state, room, &name, client.id);
         }
@@ -231,12 +291,19 @@ impl Hub {
     }
 
     /// Gives a client that comes back its name, its rooms, and in its queue what it missed in them.
-    /// False when that is no longer known: then it begins anew.
-    pub(crate) fn readmit(&self, client: &Arc<Subscriber>, ticket: &Text, offset: u64) -> bool {
+    /// None when that is no longer known: then it begins anew. Rooms that were given up meanwhile,
+    /// as nobody was in them, are to be entered again.
+    pub(crate) fn readmit(
+        &self,
+        client: &Arc<Subscriber>,
+        ticket: &Text,
+        offset: u64,
+    ) -> Option<Vec<Arc<str>>> {
         let mut state = self.state();
         // Half of its queue: the other half is for what is said meanwhile.
         let most = self.bounds.queue_bytes / 2;
-        let Some(recovered) = state.recovery.recover(ticket, offset, most) else { return false };
+        let recovered = state.recovery.recover(ticket, offset, most)?;
+        let mut given_up = Vec::new();
         if let Some(former) = &recovered.former {
             former.set_ticket(None);
             former.end(Ending::Gone);
@@ -249,6 +316,10 @@ impl Hub {
         }
         client.push(&recovered.missed);
         for room in &recovered.rooms {
+            if !state.rooms.contains(room) {
+                given_up.push(room.clone());
+                continue;
+            }
             if let Some(room) = state.rooms.enter(room, client) {
                 client.with_rooms(|own| own.push(room.clone()));
                 if let Some(name) = &recovered.name {
@@ -256,12 +327,12 @@ impl Hub {
                 }
             }
         }
-        true
+        Some(given_up)
     }
 
     /// The newest messages of a room that is there, oldest first.
     pub(crate) fn history(&self, name: &str, limit: usize) -> Option<Vec<Text>> {
-        self.state().rooms.contains(name).then(|| self.store.newest(name, limit))
+        self.state().rooms.contains(name).then(|| self.recent.newest(name, limit))
     }
 
     /// Runs `read` over the rooms.

@@ -1,9 +1,10 @@
-//! The chat protocol's messages, as text. Pure.
+//! The chat protocol's messages, as text.
 //! In: the text of a client's frame. Out: what the client wants, or what is wrong with it; and
 //! the text of everything the server says.
 //! Leaves to others: who gets it (`hub`), keeping it (`recent`), the clock.
 //! Old clients know only `type` and `content`: fields are added, never taken away.
 
+use crate::store::StoreError;
 use ebbtide_socketio::Text;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -130,9 +131,28 @@ pub(crate) enum Refusal {
     NotIn(String),
     #[error("unknown event `{0}`")]
     UnknownEvent(String),
+    #[error("there is no room `{0}` any more (enter it again)")]
+    NoRoom(String),
+    #[error("{0}")]
+    Denied(String),
+    #[error("{0}")]
+    Busy(String),
+    #[error("what was said could not be kept, say it again")]
+    NotKept,
 }
 
 impl Refusal {
+    /// What a client is told of a failure of the store; the rest is for the log.
+    pub(crate) fn of(error: &StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Busy(error.to_string()),
+            error => {
+                tracing::error!(%error, "the store failed");
+                Self::NotKept
+            }
+        }
+    }
+
     /// The stable word a program can act on.
     pub(crate) fn code(&self) -> &'static str {
         match self {
@@ -146,28 +166,20 @@ impl Refusal {
             Self::Nobody(_) => "nobody",
             Self::NotIn(_) => "not_in_room",
             Self::UnknownEvent(_) => "unknown_event",
+            Self::NoRoom(_) => "no_room",
+            Self::Denied(_) => "denied",
+            Self::Busy(_) => "busy",
+            Self::NotKept => "not_kept",
         }
     }
 }
 
 /// Reads a client's frame.
 pub(crate) fn parse(text: &str, max_bytes: usize) -> Result<Wish<'_>, Refusal> {
-    read(text, max_bytes, None)
-}
-
-/// Reads a message posted to a room, where `type` goes without saying.
-pub(crate) fn parse_words(text: &str, max_bytes: usize) -> Result<Words<'_>, Refusal> {
-    match read(text, max_bytes, Some("user"))? {
-        Wish::Say(words) => Ok(words),
-        Wish::Join(_) | Wish::Leave(_) => Err(Refusal::UnknownType("not user".to_owned())),
-    }
-}
-
-fn read<'a>(text: &'a str, max_bytes: usize, kind: Option<&str>) -> Result<Wish<'a>, Refusal> {
     bound("message", text.len(), max_bytes)?;
     let frame: Frame<'_> =
         serde_json::from_str(text).map_err(|error| Refusal::BadJson(error.to_string()))?;
-    let kind = frame.kind.as_deref().or(kind).ok_or(Refusal::Missing("type"))?;
+    let kind = frame.kind.as_deref().ok_or(Refusal::Missing("type"))?;
     if let Some(room) = &frame.room {
         check_room(room)?;
     }
@@ -257,13 +269,15 @@ pub(crate) fn said(words: &Words<'_>, room: &str, seq: u64, now_ms: u64) -> Text
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
+    id: Option<&'a str>,
     room: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
     content: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Person<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -275,6 +289,13 @@ struct Body<'a> {
     attachment: Option<Placeholder>,
 }
 
+/// An account that said something.
+#[derive(Serialize)]
+struct Person<'a> {
+    id: i64,
+    name: &'a str,
+}
+
 /// What stands in Socket.IO's JSON for the first of the bytes beside it.
 #[derive(Serialize)]
 struct Placeholder {
@@ -283,25 +304,30 @@ struct Placeholder {
 }
 
 /// What a message has once it is kept: its number in the store, and in its room.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Kept {
-    pub(crate) id: u64,
+    pub(crate) id: String,
     pub(crate) seq: u64,
+    /// The number of the account that said it.
+    #[serde(skip)]
+    pub(crate) user: Option<i64>,
 }
 
 /// The body of the event that tells a user's message; with a place for the bytes that go along.
 pub(crate) fn body(
     words: &Words<'_>,
     room: &str,
-    (kept, has_attachment): (Option<Kept>, bool),
+    (kept, has_attachment): (Option<&Kept>, bool),
     now_ms: u64,
 ) -> String {
+    let name = words.username.as_deref().unwrap_or_default();
     let body = Body {
-        id: kept.map(|kept| kept.id),
+        id: kept.map(|kept| kept.id.as_str()),
         room,
         seq: kept.map(|kept| kept.seq),
         content: &words.content,
         username: words.username.as_deref(),
+        user: kept.and_then(|kept| kept.user).map(|id| Person { id, name }),
         to: words.to.as_deref(),
         key: words.key.as_deref(),
         timestamp: now_ms,

@@ -1,38 +1,27 @@
 //! What was said, kept for who comes later.
 //! In: the encoded messages of a room, in order. Out: the newest of them, oldest first.
-//! [`Store`] is the interface a database takes; [`Memory`] keeps a bounded ring per room.
-//! Leaves to others: which rooms there are (`hub`).
+//! A bounded ring for each room, for the list of a room's messages.
+//! Leaves to others: which rooms there are (`hub`), keeping all of it (`store`).
 
 use ebbtide_socketio::Text;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-/// Where a room's messages are kept.
-pub(crate) trait Store: std::fmt::Debug + Send + Sync {
-    /// Keeps one more message of `room`.
-    fn keep(&self, room: &str, message: Text);
-    /// The newest `limit` messages of `room`, oldest first.
-    fn newest(&self, room: &str, limit: usize) -> Vec<Text>;
-    /// Forgets `room`: nobody is in it, and it does not stay by itself.
-    fn forget(&self, room: &str);
-}
-
 /// Keeps the newest messages of each room in memory.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct Recent {
     per_room: usize,
     rooms: Mutex<BTreeMap<Box<str>, VecDeque<Text>>>,
 }
 
-impl Memory {
+impl Recent {
     /// Keeps `per_room` messages of each room.
     pub(crate) fn new(per_room: usize) -> Self {
         Self { per_room: per_room.max(1), rooms: Mutex::default() }
     }
-}
 
-impl Store for Memory {
-    fn keep(&self, room: &str, message: Text) {
+    /// Keeps one more message of `room`.
+    pub(crate) fn keep(&self, room: &str, message: Text) {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = match rooms.get_mut(room) {
             Some(ring) => ring,
@@ -45,13 +34,15 @@ impl Store for Memory {
         ring.push_back(message);
     }
 
-    fn newest(&self, room: &str, limit: usize) -> Vec<Text> {
+    /// The newest `limit` messages of `room`, oldest first.
+    pub(crate) fn newest(&self, room: &str, limit: usize) -> Vec<Text> {
         let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(ring) = rooms.get(room) else { return Vec::new() };
         ring.iter().skip(ring.len().saturating_sub(limit)).cloned().collect()
     }
 
-    fn forget(&self, room: &str) {
+    /// Forgets `room`: nobody is in it, and it does not stay by itself.
+    pub(crate) fn forget(&self, room: &str) {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).remove(room);
     }
 }
@@ -62,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_newest_stay_in_order_and_no_more_than_fit() {
-        let store = Memory::new(3);
+        let store = Recent::new(3);
         for text in ["a", "b", "c", "d"] {
             store.keep("lobby", text.into());
         }

@@ -4,9 +4,9 @@
 //! A room that nobody is in is removed, unless it is one of those that stay.
 //! Leaves to others: locking (`hub`), the messages themselves (`recent`).
 
-use crate::message::Kept;
+use crate::store::{Room as Kept, RoomId};
 use crate::subscriber::Subscriber;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// All rooms. Ordered maps, because a list of thousands that doubles would be copied while
@@ -20,49 +20,26 @@ pub(crate) struct Rooms {
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     pub(crate) members: BTreeMap<u64, Arc<Subscriber>>,
-    /// Messages said in it so far.
+    /// What the store calls it; none until somebody has asked.
+    pub(crate) id: Option<RoomId>,
+    /// Anyone may enter.
+    pub(crate) is_public: bool,
+    /// Of the newest message that everyone in it has been told.
     pub(crate) seq: u64,
     /// Clients by name, of those that have one: a person may look through several windows.
     present: BTreeMap<Box<str>, usize>,
-    /// Which messages have been said under which key.
-    pub(crate) keys: Keys,
     stays: bool,
 }
 
-/// Messages of a room by author and the author's own key for them.
-#[derive(Debug, Default)]
-pub(crate) struct Keys {
-    kept: BTreeMap<(Box<str>, Box<str>), Kept>,
-    order: VecDeque<(Box<str>, Box<str>)>,
-}
-
-impl Keys {
-    /// The message said under this key.
-    pub(crate) fn find(&self, author: &str, key: &str) -> Option<Kept> {
-        self.kept.get(&(author.into(), key.into())).copied()
-    }
-
-    /// A message was said under this key.
-    pub(crate) fn keep(&mut self, author: &str, key: &str, kept: Kept) {
-        let key: (Box<str>, Box<str>) = (author.into(), key.into());
-        self.order.push_back(key.clone());
-        self.kept.insert(key, kept);
-        if self.order.len() > KEYS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.kept.remove(&oldest);
-        }
-    }
-}
-
-/// Keys remembered of a room: a client repeats what was not answered within minutes.
-const KEYS: usize = 4_096;
-
 impl Rooms {
-    /// The rooms that stay.
-    pub(crate) fn new(names: &[String]) -> Self {
-        let room = || Room { stays: true, ..Room::default() };
-        Self { rooms: names.iter().map(|name| (name.as_str().into(), room())).collect() }
+    /// The rooms that stay, as they are kept.
+    pub(crate) fn new(kept: &[Kept]) -> Self {
+        let rooms = kept.iter().map(|kept| {
+            let mut room = Room { stays: true, ..Room::default() };
+            room.know(kept);
+            (kept.name.as_str().into(), room)
+        });
+        Self { rooms: rooms.collect() }
     }
 
     /// Number of rooms.
@@ -101,15 +78,12 @@ impl Rooms {
         room.members.insert(subscriber.id, subscriber.clone()).is_none().then_some(key)
     }
 
-    /// Takes the client out of the room; true when that was the end of the room.
-    pub(crate) fn leave(&mut self, name: &str, id: u64) -> bool {
-        let Some(room) = self.rooms.get_mut(name) else { return false };
+    /// Takes the client out of the room; the room, when that was the end of it.
+    pub(crate) fn leave(&mut self, name: &str, id: u64) -> Option<Room> {
+        let room = self.rooms.get_mut(name)?;
         room.members.remove(&id);
         let ends = room.members.is_empty() && !room.stays;
-        if ends {
-            self.rooms.remove(name);
-        }
-        ends
+        if ends { self.rooms.remove(name) } else { None }
     }
 
     /// Clients in the room; none when it is not there.
@@ -124,6 +98,15 @@ impl Rooms {
 }
 
 impl Room {
+    /// What is kept of it, told to a room of which nothing was known.
+    pub(crate) fn know(&mut self, kept: &Kept) {
+        if self.id.is_none() {
+            self.id = Some(kept.id);
+            self.seq = u64::try_from(kept.last_seq).unwrap_or(0);
+            self.is_public = kept.public;
+        }
+    }
+
     /// A client of this name is here; true when it is the first.
     pub(crate) fn arrive(&mut self, name: &str) -> bool {
         if let Some(clients) = self.present.get_mut(name) {

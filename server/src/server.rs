@@ -104,7 +104,9 @@ impl Server {
         if let Some(secret) = config.secret.as_ref().filter(|text| text.len() < SECRET_BYTES) {
             return Err(ServeError::Secret(secret.len()));
         }
-        let first_room = config.rooms.first().cloned().ok_or(ServeError::NoRooms)?;
+        if config.rooms.is_empty() {
+            return Err(ServeError::NoRooms);
+        }
         for room in &config.rooms {
             message::check_room(room).map_err(|refusal| ServeError::Room {
                 room: room.clone(),
@@ -119,15 +121,16 @@ impl Server {
         let listener = listen(host, config.port).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let store = Store::open(&config.database, config.limits.history).await?;
+        let mut rooms = Vec::new();
         for room in &config.rooms {
-            store.ensure_room(room, false).await?;
+            rooms.push(store.ensure_room(room, false).await?);
         }
         for name in &config.admins {
             if !store.set_admin(name, true).await? {
                 tracing::warn!(name, "no account of that name can be made an administrator yet");
             }
         }
-        Ok(Self { app: App::new(&config, first_room, store), listener, address })
+        Ok(Self { app: App::new(&config, &rooms, store), listener, address })
     }
 
     /// The address it listens on, with the port that was free when none was told.

@@ -4,17 +4,20 @@
 //! Leaves to others: the handshake (`upgrade`), who gets what (`hub`).
 
 use crate::app::{App, unix_ms};
+use crate::auth::Identity;
 use crate::heartbeat::Heartbeat;
 use crate::hub::Subscription;
 use crate::letter::Dialect;
 use crate::message::{self, Refusal, Wish, Words};
 use crate::registry::{Opening, Registered};
 use crate::speech::{Answer, Speech};
+use crate::store::Author;
 use crate::subscriber::{Ending, Next, Subscriber};
 use crate::wire::{Line, Socket, message_of};
 use ebbtide_probe::{Kind, track};
 use ebbtide_socketio::Text;
 use futures_util::{SinkExt, StreamExt};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,6 +33,9 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// Frames taken while a close frame waits for its answer: what a client may have been sending.
 const FRAMES_AFTER_CLOSE: usize = 10_000;
 
+/// The code registered for a client that may not be here, or no longer.
+const UNAUTHORIZED: CloseCode = CloseCode::Library(3000);
+
 /// Who connects, and where to.
 #[derive(Debug)]
 pub(crate) struct Arrival {
@@ -38,6 +44,8 @@ pub(crate) struct Arrival {
     pub(crate) agent: Box<[u8]>,
     pub(crate) room: Option<String>,
     pub(crate) username: Option<String>,
+    /// The account, unless it is a guest.
+    pub(crate) identity: Option<Identity>,
 }
 
 /// Why a session ends.
@@ -81,19 +89,22 @@ pub(crate) async fn run(app: Arc<App>, socket: Box<Socket>, arrival: Box<Arrival
     let heart = Heartbeat::start(app.limits.ping_every, app.faults.clone());
     let line = Line::new(socket);
     let mut session = Session { app, line, client, heart, registered };
-    session.welcome(*arrival);
+    session.welcome(*arrival).await;
     let end = session.exchange().await;
     session.close(end).await;
 }
 
 impl Session {
-    fn welcome(&self, arrival: Arrival) {
-        if let Some(name) = &arrival.username {
+    async fn welcome(&self, arrival: Arrival) {
+        if let Some(identity) = arrival.identity {
+            self.app.hub.call(&self.client, &identity.name);
+            self.client.identify(identity);
+        } else if let Some(name) = &arrival.username {
             self.app.hub.call(&self.client, name);
         }
         let room = arrival.room.as_deref().unwrap_or(&self.app.first_room);
-        match self.app.hub.enter(room, &self.client) {
-            Ok(()) => {
+        match self.app.hub.enter(room, &self.client).await {
+            Ok(_) => {
                 let content = format!("Welcome! You are in `{room}`.");
                 self.reply(message::system("welcome", &content, room, unix_ms()));
             }
@@ -158,7 +169,7 @@ impl Session {
             Some(Ok(Message::Text(text))) => {
                 self.app.metrics.message_in();
                 self.app.disturbance.stall().await;
-                if let Err(refusal) = self.obey(&text) {
+                if let Err(refusal) = self.obey(&text).await {
                     self.refuse(&refusal);
                 }
                 Ok(())
@@ -180,12 +191,12 @@ impl Session {
         }
     }
 
-    fn obey(&self, text: &str) -> Result<(), Refusal> {
+    async fn obey(&self, text: &str) -> Result<(), Refusal> {
         let hub = &self.app.hub;
         match message::parse(text, self.app.limits.message_bytes)? {
-            Wish::Say(words) => self.say(words),
+            Wish::Say(words) => self.say(words).await,
             Wish::Join(room) => {
-                hub.enter(&room, &self.client)?;
+                hub.enter(&room, &self.client).await?;
                 let content = format!("You are in `{room}`.");
                 self.reply(message::system("joined", &content, &room, unix_ms()));
                 Ok(())
@@ -199,13 +210,27 @@ impl Session {
         }
     }
 
-    fn say(&self, words: Words<'_>) -> Result<(), Refusal> {
+    async fn say(&self, words: Words<'_>) -> Result<(), Refusal> {
         let hub = &self.app.hub;
-        if let Some(name) = &words.username {
-            hub.call(&self.client, name);
-        }
-        if let Some(room) = &words.room {
-            hub.enter(room, &self.client)?;
+        let mut words = words;
+        let author = match self.client.identity() {
+            // An account speaks in its own name.
+            Some(identity) => {
+                words.username = Some(Cow::Owned(identity.name.clone()));
+                Author::User { id: identity.user, name: identity.name.into() }
+            }
+            None => {
+                if let Some(name) = &words.username {
+                    hub.call(&self.client, name);
+                }
+                let name = words.username.as_deref().unwrap_or_default().into();
+                Author::Guest { name, identity: None }
+            }
+        };
+        if let Some(room) = &words.room
+            && !self.client.is_in(room)
+        {
+            hub.enter(room, &self.client).await?;
         }
         let room = self.client.with_rooms(|own| match &words.room {
             Some(room) => own.iter().find(|one| ***one == **room).cloned(),
@@ -213,12 +238,13 @@ impl Session {
         });
         let speech = Speech {
             room: room.ok_or(Refusal::Missing("room"))?,
+            author,
             words: words.into_owned(),
             attachment: None,
             speaker: Some((*self.client).clone()),
             answer: Answer::Echo,
         };
-        hub.say(&speech, unix_ms()).map(drop)
+        hub.say(speech, unix_ms())
     }
 
     /// Asks the client for a sign of life, or gives it up.
@@ -226,6 +252,9 @@ impl Session {
         if self.heart.silence() > self.app.limits.silence {
             self.app.metrics.silent();
             return Err(End::Close(CloseCode::Policy, "silent for too long"));
+        }
+        if self.client.has_expired(unix_ms()) {
+            return Err(End::Close(UNAUTHORIZED, "the access token has expired: come again"));
         }
         self.line.feed(Message::Ping(bytes::Bytes::new())).map_err(|_| End::Gone)
     }

@@ -3,6 +3,7 @@
 //! The queue is bounded in bytes; who overflows it is to be closed, and nobody else notices.
 //! Leaves to others: making one (`hub`), writing to the socket (`session`).
 
+use crate::auth::Identity;
 use crate::letter::Dialect;
 use ebbtide_probe::Guard;
 use ebbtide_socketio::{Frame, Text};
@@ -53,6 +54,8 @@ struct State {
     rooms: Vec<Arc<str>>,
     /// What it comes back with, when it may come back.
     ticket: Option<Text>,
+    /// The account, unless it is a guest.
+    identity: Option<Box<Identity>>,
 }
 
 /// The memory of a client, all made by who subscribes it.
@@ -79,8 +82,10 @@ impl Subscriber {
     #[inline]
     pub(crate) fn new(id: u64, dialect: Dialect, max_bytes: usize, places: Places) -> Self {
         let Places { slots, rooms, counted } = places;
-        let (spill, bytes, ending, name, ticket) = (VecDeque::new(), 0, None, None, None);
-        let state = Mutex::new(State { slots, spill, bytes, ending, name, rooms, ticket });
+        let (spill, bytes, ending) = (VecDeque::new(), 0, None);
+        let (name, ticket, identity) = (None, None, None);
+        let state = State { slots, spill, bytes, ending, name, rooms, ticket, identity };
+        let state = Mutex::new(state);
         Self { id, dialect, ready: Notify::new(), max_bytes, state, _counted: counted }
     }
 
@@ -163,6 +168,21 @@ impl Subscriber {
         self.state().name.clone()
     }
 
+    /// The account, unless it is a guest.
+    pub(crate) fn identity(&self) -> Option<Box<Identity>> {
+        self.state().identity.clone()
+    }
+
+    /// From now on the client is this account.
+    pub(crate) fn identify(&self, identity: Identity) {
+        self.state().identity = Some(Box::new(identity));
+    }
+
+    /// Whether what the client identified itself by is no longer good.
+    pub(crate) fn has_expired(&self, now_ms: u64) -> bool {
+        self.state().identity.as_ref().is_some_and(|identity| identity.expires_ms <= now_ms)
+    }
+
     /// What the client may come back with.
     pub(crate) fn ticket(&self) -> Option<Text> {
         self.state().ticket.clone()
@@ -176,6 +196,11 @@ impl Subscriber {
     /// Whether the client is called `name`.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.state().name.as_deref() == Some(name)
+    }
+
+    /// Whether the client is in this room.
+    pub(crate) fn is_in(&self, room: &str) -> bool {
+        self.state().rooms.iter().any(|own| **own == *room)
     }
 
     /// Runs `change` on the rooms the client is in.

@@ -2,7 +2,8 @@
 //! In: a request. Out: the answer, and a task that runs the session.
 //! Leaves to others: the session itself (`session`, `sio`), its socket (`wire`).
 
-use crate::app::App;
+use crate::app::{App, unix_ms};
+use crate::auth::access::{self, Who};
 use crate::message::{self, USERNAME_BYTES};
 use crate::origin;
 use crate::problem::Problem;
@@ -41,7 +42,7 @@ pub(crate) fn answer(
         let detail = "pages of this origin may not connect (allow it in `origins`)";
         return refuse(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail));
     }
-    let arrival = match arrival(peer, request.uri(), request.headers()) {
+    let arrival = match arrival(app, peer, request.uri(), request.headers()) {
         Ok(arrival) => Box::new(arrival),
         Err(problem) => return refuse(problem),
     };
@@ -93,9 +94,18 @@ pub(crate) fn check(method: &Method, headers: &HeaderMap) -> Result<HeaderValue,
         .map_err(|_| bad("`sec-websocket-key` cannot be answered"))
 }
 
-fn arrival(peer: SocketAddr, uri: &Uri, headers: &HeaderMap) -> Result<Arrival, Problem> {
+fn arrival(
+    app: &App,
+    peer: SocketAddr,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Arrival, Problem> {
     let agent = headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes).into();
-    let mut arrival = Arrival { peer, agent, room: None, username: None };
+    let mut arrival = Arrival { peer, agent, room: None, username: None, identity: None };
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim());
+    // A browser's WebSocket has no headers of its own: there the token is in the query.
+    let mut token = bearer.map(str::to_owned);
     let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     for (key, value) in pairs {
         match key {
@@ -111,10 +121,22 @@ fn arrival(peer: SocketAddr, uri: &Uri, headers: &HeaderMap) -> Result<Arrival, 
                 }
                 arrival.username = Some(name);
             }
+            "token" => token = decode(value),
             _ => {}
         }
     }
+    if let Some(token) = token {
+        let identity = app.tokens.authenticate(&token, unix_ms());
+        let identity = identity.map_err(|error| unauthorized(&error.to_string()))?;
+        arrival.identity = Some(identity);
+    }
+    let who = Who { identity: arrival.identity.as_ref(), open: app.open };
+    access::may_come(who).map_err(|denied| unauthorized(&denied.to_string()))?;
     Ok(arrival)
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
 }
 
 /// Percent-decoding as forms have it, with `+` for a space.

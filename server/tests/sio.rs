@@ -42,6 +42,8 @@ fn live() -> BTreeMap<&'static str, u64> {
 async fn npms_clients_meet_and_lose_nothing() {
     let limits = Limits {
         typing: Duration::from_millis(150),
+        // In memory a key is known as long as its message is kept.
+        history: 4_096,
         // Those who leave by polling are noticed by their silence alone.
         ping_every: Duration::from_millis(400),
         silence: Duration::from_secs(3),

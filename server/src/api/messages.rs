@@ -7,19 +7,20 @@ use super::extract::{Asked, At, Body, Caller};
 use super::operation::{Api, Needs, get, post};
 use super::rooms::room;
 use super::{Person, json, limit, unprocessable};
-use crate::app::{App, unix_ms};
+use crate::app::App;
 use crate::auth::access::Action;
-use crate::message;
+use crate::message::{self, Refusal, Words};
 use crate::problem::Problem;
 use crate::speech::{Answer, Speech};
-use crate::store::{self, Author, Event, NewMessage, Range};
+use crate::store::{self, Author, Event, Range, StoreError};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
 
 /// Bytes of a client's own key.
 const KEY_BYTES: usize = 128;
@@ -233,30 +234,30 @@ async fn say(
         new.content = new.content.replace('\0', "\u{fffd}");
     }
     app.metrics.message_in();
-    let (room, key) = (view.room.id, new.key.as_deref());
-    let message = NewMessage { room, author: &author, content: &new.content, key };
-    let stored = app.store.append_and_wait(&message).await?;
-    let stored = stored.ok_or_else(|| super::not_found("room"))?;
+    let username = match &author {
+        Author::User { name, .. } | Author::Guest { name, .. } => name.to_string(),
+    };
+    let mut words = Words::of(new.content.clone().into());
+    words.username = Some(username.into());
+    words.key = new.key.clone().map(Into::into);
+    let (waiting, told) = oneshot::channel();
+    let answer = Answer::Wait(Mutex::new(Some(waiting)));
+    let speech = Speech {
+        room: name.as_str().into(),
+        words,
+        author: author.clone(),
+        attachment: None,
+        speaker: None,
+        answer,
+    };
+    app.hub.say_in(view.room.id, speech).map_err(refused)?;
+    let stored = told.await.unwrap_or(Err(Refusal::NotKept)).map_err(refused)?;
     let (username, user) = match author {
         Author::User { id, name } => {
             (name.to_string(), Some(Person { id: id.0, name: name.into() }))
         }
         Author::Guest { name, .. } => (name.into(), None),
     };
-    if !stored.again {
-        let text = serde_json::json!({ "content": new.content, "username": username }).to_string();
-        if let Ok(words) = message::parse_words(&text, usize::MAX) {
-            // Those who are in the room are told; the message is stored whether anyone is.
-            let speech = Speech {
-                room: name.as_str().into(),
-                words: words.into_owned(),
-                attachment: None,
-                speaker: None,
-                answer: Answer::Echo,
-            };
-            let _ = app.hub.say(&speech, unix_ms());
-        }
-    }
     let said = Message {
         r#type: "user",
         id: stored.id.to_string(),
@@ -270,4 +271,13 @@ async fn say(
     };
     let status = if stored.again { StatusCode::OK } else { StatusCode::CREATED };
     Ok(json(status, &said))
+}
+
+/// Why something was not said, as a document.
+fn refused(refusal: Refusal) -> Problem {
+    match &refusal {
+        Refusal::NoRoom(_) => super::not_found("room"),
+        Refusal::Busy(_) => Problem::from(StoreError::Busy),
+        _ => Problem::from(StoreError::Closed),
+    }
 }

@@ -120,7 +120,7 @@ impl Carrier {
                 return;
             }
             let farewell = || self.client.now() + GOODBYE;
-            let deadline = match (deadline, self.guest.typing_until()) {
+            let deadline = match (deadline, self.guest.next_deadline()) {
                 (Some(deadline), Some(until)) => deadline.min(until),
                 (Some(deadline), None) => deadline,
                 // It is over, and what is left is to go out.
@@ -208,7 +208,7 @@ impl Carrier {
             Turn::Time => {
                 state.connection.tick(now);
                 drop(state);
-                self.guest.tick(&self.app, &self.subscription, now);
+                self.guest.tick(&self.app, &self.client, &self.subscription);
             }
         }
     }

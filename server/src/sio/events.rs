@@ -6,10 +6,13 @@
 
 use super::new_id;
 use crate::app::{App, unix_ms};
+use crate::auth::AuthError;
+use crate::auth::access::{self, Who};
 use crate::letter::Letter;
 use crate::message::{self, Refusal, Words};
 use crate::sessions::Client;
 use crate::speech::{Answer, Speech};
+use crate::store::{self, Author};
 use crate::subscriber::Subscriber;
 use bytes::Bytes;
 use ebbtide_socketio::Text;
@@ -25,12 +28,19 @@ use std::time::Duration;
 /// The namespace of what concerns one user alone.
 const NOTIFICATIONS: &str = "/notifications";
 
+/// Events given at once to who has missed some; who wants more asks again.
+const SYNC_EVENTS: i64 = 500;
+
 /// What a session has of the chat.
 #[derive(Debug, Default)]
 pub(super) struct Guest {
     main: Option<MemberId>,
     notifications: Option<MemberId>,
     typing: Option<(Arc<str>, Duration)>,
+    /// The client's own, kept over its connections; with it a guest's key means something.
+    identity: Option<Box<str>>,
+    /// When the client has to have renewed its token.
+    renew_by: Option<Duration>,
 }
 
 /// The credentials of a connect.
@@ -38,6 +48,10 @@ pub(super) struct Guest {
 struct Credentials<'a> {
     #[serde(borrow)]
     username: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    identity: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
 }
 
 /// The object that an event carries.
@@ -55,22 +69,37 @@ struct Payload<'a> {
     stamp: Option<&'a RawValue>,
     #[serde(borrow)]
     attachment: Option<&'a RawValue>,
+    #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
     typing: Option<bool>,
+    after: Option<i64>,
 }
 
 /// An event, and whether it is answered by whoever keeps what it says.
 type Done = Result<Option<Value>, Refusal>;
 
 impl Guest {
-    /// Until when the client counts as typing.
-    pub(super) fn typing_until(&self) -> Option<Duration> {
-        self.typing.as_ref().map(|(_, until)| *until)
+    /// When [`Guest::tick`] wants to be called.
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        let typing = self.typing.as_ref().map(|(_, until)| *until);
+        typing.into_iter().chain(self.renew_by).min()
     }
 
-    /// What is late ends.
-    pub(super) fn tick(&mut self, app: &App, own: &Subscriber, now: Duration) {
-        if self.typing_until().is_some_and(|until| until <= now) {
+    /// What is late ends: typing, and the stay of who has not renewed a token.
+    pub(super) fn tick(&mut self, app: &App, client: &Client, own: &Subscriber) {
+        let now = client.now();
+        if self.typing.as_ref().is_some_and(|(_, until)| *until <= now) {
             self.stop_typing(app, own);
+        }
+        if self.renew_by.is_some_and(|by| by <= now) {
+            self.renew_by = None;
+            let mut state = client.state();
+            for member in [self.main, self.notifications].into_iter().flatten() {
+                let error = json!({"code": "token_expired", "message": "the token has expired"});
+                // A client that has gone meanwhile need not be put out.
+                let _ = state.connection.emit(member, "error", &args(&error));
+                let _ = state.connection.disconnect(member);
+            }
         }
     }
 
@@ -84,11 +113,11 @@ impl Guest {
     ) {
         match event {
             Event::Request { member, namespace, auth, recovery } => {
-                self.greet(app, client, own, (member, &namespace, auth, recovery));
+                self.greet(app, client, own, (member, &namespace, auth, recovery)).await;
             }
             Event::Message { member, name, args, ack } if Some(member) == self.main => {
                 app.disturbance.stall().await;
-                let done = self.act(app, client, own, (&name, &args, ack));
+                let done = self.act(app, client, own, (&name, &args, ack)).await;
                 answer(app, client, member, (&name, ack), done);
             }
             Event::Message { member, name, ack, .. } => {
@@ -102,7 +131,7 @@ impl Guest {
     }
 
     /// Lets a client into a namespace, or not.
-    fn greet(
+    async fn greet(
         &mut self,
         app: &App,
         client: &Client,
@@ -113,41 +142,91 @@ impl Guest {
             Some(Ok(credentials)) => credentials,
             Some(Err(_)) | None => Credentials::default(),
         };
-        let name = credentials.username.filter(|name| !name.is_empty());
-        let is_long = name.as_ref().is_some_and(|name| name.len() > message::USERNAME_BYTES);
-        let refusal = match namespace {
-            _ if is_long => Some(r#"{"message":"`username` is too long"}"#),
-            MAIN | NOTIFICATIONS => None,
-            _ => Some(r#"{"message":"Invalid namespace"}"#),
-        };
-        let mut state = client.state();
-        if let Some(refusal) = refusal {
+        let mut name = credentials.username.as_deref().filter(|name| !name.is_empty());
+        if let Err(refusal) = self.check(app, client, own, (namespace, &credentials)) {
             // A client that has gone meanwhile needs no refusal.
-            let _ = state.connection.refuse(member, refusal);
+            let _ = client.state().connection.refuse(member, &refusal.to_string());
             return;
         }
         if namespace == NOTIFICATIONS {
             self.notifications = Some(member);
-            let _ = state.connection.accept(member, &Grant { sid: new_id(), pid: None });
+            let grant = Grant { sid: new_id(), pid: None };
+            let _ = client.state().connection.accept(member, &grant);
             return;
         }
         self.main = Some(member);
-        drop(state);
+        let identity = own.identity();
+        if let Some(identity) = &identity {
+            name = Some(&identity.name);
+        }
         let offset = |wanted: &Recovery| wanted.offset.as_deref().and_then(|it| it.parse().ok());
         let back = recovery.and_then(|wanted| {
-            let offset = offset(&wanted)?;
-            app.hub.readmit(own, &wanted.pid, offset).then_some(wanted.pid)
+            let given_up = app.hub.readmit(own, &wanted.pid, offset(&wanted)?)?;
+            Some((wanted.pid, given_up))
         });
-        let ticket = back.unwrap_or_else(|| {
+        let (ticket, given_up) = back.unwrap_or_else(|| {
             let ticket = new_id();
             app.hub.enrol(ticket.clone(), own);
-            ticket
+            (ticket, Vec::new())
         });
-        if let Some(name) = name {
-            app.hub.call(own, &name);
+        for room in given_up {
+            // One that is closed to the client by now stays so.
+            let _ = app.hub.enter(&room, own).await;
         }
+        if let Some(name) = name {
+            app.hub.call(own, name);
+        }
+        let own_id = credentials.identity.as_deref().unwrap_or(&ticket);
+        self.identity = Some(own_id.into());
         let grant = Grant { sid: new_id(), pid: Some(ticket) };
         let _ = client.state().connection.accept(member, &grant);
+    }
+
+    /// Whether a client may come into a namespace; if not, the object that says why.
+    fn check(
+        &mut self,
+        app: &App,
+        client: &Client,
+        own: &Subscriber,
+        (namespace, credentials): (&str, &Credentials<'_>),
+    ) -> Result<(), Value> {
+        if namespace != MAIN && namespace != NOTIFICATIONS {
+            return Err(json!({"message": "Invalid namespace"}));
+        }
+        let refuse =
+            |code: &str, message: &str| json!({"message": message, "data": {"code": code}});
+        let long = |text: &Option<Cow<'_, str>>| {
+            text.as_ref().is_some_and(|text| text.len() > message::USERNAME_BYTES)
+        };
+        if long(&credentials.username) || long(&credentials.identity) {
+            return Err(refuse("too_long", "`username` or `identity` is too long"));
+        }
+        if let Some(token) = &credentials.token {
+            self.identify(app, client, own, token).map_err(|error| {
+                let expired = matches!(error, AuthError::Expired);
+                refuse(if expired { "token_expired" } else { "unauthorized" }, &error.to_string())
+            })?;
+        }
+        let identity = own.identity();
+        let who = Who { identity: identity.as_deref(), open: app.open };
+        access::may_come(who).map_err(|denied| refuse("unauthorized", &denied.to_string()))
+    }
+
+    /// The client is whom its token says, until the token expires.
+    fn identify(
+        &mut self,
+        app: &App,
+        client: &Client,
+        own: &Subscriber,
+        token: &str,
+    ) -> Result<u64, AuthError> {
+        let now_ms = unix_ms();
+        let identity = app.tokens.authenticate(token, now_ms)?;
+        let expires_ms = identity.expires_ms;
+        let left = Duration::from_millis(expires_ms.saturating_sub(now_ms));
+        self.renew_by = Some(client.now() + left);
+        own.identify(identity);
+        Ok(expires_ms)
     }
 
     /// A namespace has ended.
@@ -169,7 +248,7 @@ impl Guest {
         }
     }
 
-    fn act(
+    async fn act(
         &mut self,
         app: &App,
         client: &Client,
@@ -190,7 +269,7 @@ impl Guest {
         match name {
             "room:join" => {
                 let room = required(payload.room.as_deref(), "room")?;
-                app.hub.enter(room, own)?;
+                app.hub.enter(room, own).await?;
                 Ok(Some(app.hub.with_rooms(|rooms| {
                     let found = rooms.room(room);
                     json!({
@@ -199,6 +278,18 @@ impl Guest {
                         "members": found.map_or(0, |room| room.members.len()),
                     })
                 })))
+            }
+            "sync" => sync(app, own, &payload).await.map(Some),
+            "auth:renew" => {
+                let token = required(payload.token.as_deref(), "token")?;
+                let before = own.identity().map(|identity| identity.user);
+                let renewed = self.identify(app, client, own, token);
+                let expires_ms = renewed.map_err(|error| Refusal::Denied(error.to_string()))?;
+                // Another account is another connection: the rooms were entered as this one.
+                if own.identity().map(|identity| identity.user) != before {
+                    self.renew_by = Some(client.now());
+                }
+                Ok(Some(json!({"expires_ms": expires_ms})))
             }
             "room:leave" => {
                 let room = required(payload.room.as_deref(), "room")?;
@@ -253,7 +344,14 @@ impl Guest {
         }
         let answer = ack.map_or(Answer::Event, Answer::Ack);
         let speaker = Some(own.clone());
-        app.hub.say(&Speech { room, words, attachment, speaker, answer }, unix_ms())?;
+        let author = match own.identity() {
+            Some(identity) => Author::User { id: identity.user, name: identity.name.into() },
+            None => Author::Guest {
+                name: words.username.as_deref().unwrap_or_default().into(),
+                identity: self.identity.clone(),
+            },
+        };
+        app.hub.say(Speech { room, words, author, attachment, speaker, answer }, unix_ms())?;
         Ok(None)
     }
 
@@ -286,6 +384,46 @@ impl Guest {
             tell_typing(app, own, &room, false);
         }
     }
+}
+
+/// Puts the client into a room and gives what it has missed there. When that is all, everything
+/// later comes by itself, behind it.
+async fn sync(app: &App, own: &Arc<Subscriber>, payload: &Payload<'_>) -> Result<Value, Refusal> {
+    let name = required(payload.room.as_deref(), "room")?;
+    let after = payload.after.unwrap_or(0);
+    let entered = app.hub.enter(name, own).await?;
+    let id = app.hub.with_rooms(|rooms| rooms.room(name).and_then(|room| room.id));
+    let id = id.ok_or_else(|| Refusal::NoRoom(name.to_owned()))?;
+    let replay = app.store.events_after(id, after, SYNC_EVENTS).await;
+    let replay = replay.map_err(|error| Refusal::of(&error))?;
+    // What was told after the client entered waits in its queue, and is not told twice.
+    let until = if entered.was_known { entered.seq } else { u64::MAX };
+    let is_missed = |event: &&store::Event| u64::try_from(event.seq()).is_ok_and(|it| it <= until);
+    let events = replay.events.iter().filter(is_missed).map(|event| match event {
+        store::Event::Said(said) => {
+            let seq = u64::try_from(said.id.seq).unwrap_or(0);
+            let user = said.user.map(|user| user.0);
+            let kept = message::Kept { id: said.id.to_string(), seq, user };
+            let mut words = Words::of(Cow::Borrowed(&said.content));
+            words.username = Some(Cow::Borrowed(&said.name));
+            words.key = said.key.as_deref().map(Cow::Borrowed);
+            let at_ms = u64::try_from(said.at_ms).unwrap_or(0);
+            let body = message::body(&words, name, (Some(&kept), false), at_ms);
+            json!({"event": "message:new", "seq": seq, "data": raw(&body)})
+        }
+        store::Event::Other { seq, kind, body, .. } => {
+            json!({"event": kind, "seq": seq, "data": raw(body)})
+        }
+    });
+    let events: Vec<Value> = events.collect();
+    let seq = replay.last_seq;
+    let (more, too_old) = (replay.more, replay.too_old);
+    Ok(json!({"room": name, "events": events, "seq": seq, "more": more, "too_old": too_old}))
+}
+
+/// JSON that was written here or by the store.
+fn raw(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_default()
 }
 
 fn tell_typing(app: &App, own: &Subscriber, room: &str, is_typing: bool) {
