@@ -41,7 +41,8 @@ async fn what_was_missed_is_given_and_then_all_that_follows() {
     let server = start(Config::default()).await;
     let mut ben = server.connect("/ws?username=Ben").await;
     for n in 1..=5 {
-        ben.send(json!({"type": "user", "content": format!("{n}")}).to_string()).await;
+        let said = json!({"type": "user", "content": format!("{n}"), "username": "Ben"});
+        ben.send(said.to_string()).await;
         assert_eq!(ben.json().await["seq"], n);
     }
     let mut ada = come(&server, &json!({"username": "Ada", "identity": "a"})).await.unwrap();
