@@ -1,5 +1,5 @@
-//! What is said over sockets is in the store: numbered as REST has it, given again after a gap, kept
-//! once under its key; and who says it is known by a token.
+//! What is said over sockets is in the store: numbered as REST has it, given again after a gap,
+//! kept once under its key; and who says it is known by a token.
 //! In: clients of Socket.IO and of plain WebSocket, REST. Out: what each of them is told.
 //! npm's clients have a file of their own (`sio.rs`).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
