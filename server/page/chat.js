@@ -1,217 +1,550 @@
-// The chat page: one WebSocket, several rooms, plain text only.
-// In: what people type, and the protocol of /ws. Out: elements filled by textContent, so that
-// nothing anyone says can become markup. Reconnects by itself and fetches what it has missed.
+// The chat as this page knows it: conversations, what was missed, what is still to be sent.
+// In: events and answers of the server, wishes of the person. Out: events for the views (`state`,
+// `list`, `items`, `added`, `changed`, `removed`, `older`, `typing`, `people`, `notice`, ...).
+// Each room is entered again after a lost connection, and asked for what was said meanwhile; what
+// was sent and not answered is sent again under the same key, which the server keeps once.
 
-const BACKOFF_FIRST_MS = 500;
-const BACKOFF_MAX_MS = 30_000;
-const KEPT_PER_ROOM = 500; // older ones are taken off the screen
-const NEAR_END_PX = 60; // who is nearer to the end than this is not reading above
+import { account } from "./account.js";
+import { Conversation } from "./conversation.js";
+import { random, recall, remember } from "./dom.js";
+import { Connection } from "./sio.js";
+
 const FIRST_ROOM = "lobby";
+const PAGE = 50; // messages of history fetched at once
+const SYNC_ROUNDS = 40; // then the newest page is fetched instead
+const TYPING_EVERY_MS = 2_500;
+const TYPING_ENDS_MS = 7_000; // when the server does not say so before
+const OWN_KEYS = 400; // of messages that this browser has sent
+const ROOMS_KEPT = 16; // to be entered again when the page is opened
+const NOTIFICATIONS = "/notifications";
 
-const element = (id) => document.getElementById(id);
-const page = {
-  state: element("state"), rooms: element("rooms"), roomName: element("room-name"),
-  messages: element("messages"), newest: element("newest"), words: element("words"),
-  send: element("send"), name: element("name"),
-};
-const own = new Set(); // ids of messages this page has sent
-let socket = null;
-let attempts = 0;
-let retry = 0;
-let current = FIRST_ROOM;
-let rooms = new Map([[FIRST_ROOM, room()]]);
+export class Chat extends EventTarget {
+  conversations = new Map();
+  current = null;
+  /** @type {{name: string, reason?: string, wait?: number, attempts?: number}} */
+  state = { name: "closed" };
+  isWatched = () => true;
+  #connection;
+  #own = new Set(recall("own") ?? []);
+  #typed = 0;
+  #renewal = 0;
+  #isGreeted = false;
 
-function room() {
-  return { shown: [], seq: 0, unread: 0 };
-}
-
-function remember(key, value) {
-  try { localStorage.setItem(key, value); } catch { /* a private window keeps nothing */ }
-}
-
-function recall(key) {
-  try { return localStorage.getItem(key); } catch { return null; }
-}
-
-function say(state, text) {
-  page.state.dataset.state = state;
-  page.state.textContent = text;
-  page.send.disabled = state !== "open";
-}
-
-function connect() {
-  clearTimeout(retry);
-  say("connecting", attempts ? "connecting again…" : "connecting…");
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/ws?room=${encodeURIComponent(current)}`);
-  socket.addEventListener("open", opened);
-  socket.addEventListener("message", (event) => received(event.data));
-  socket.addEventListener("close", closed);
-}
-
-function opened() {
-  attempts = 0;
-  say("open", "connected");
-  for (const name of rooms.keys()) {
-    if (name !== current) transmit({ type: "join", room: name });
-    catchUp(name);
+  constructor() {
+    super();
+    const rooms = recall("rooms") ?? [FIRST_ROOM];
+    for (const id of rooms) this.conversations.set(id, new Conversation(id, "room"));
+    const last = recall("room");
+    this.current = this.conversations.get(last) ?? this.conversations.values().next().value;
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    this.#connection = new Connection({
+      url: `${scheme}://${location.host}/socket.io/?EIO=4&transport=websocket`,
+      namespaces: ["/", NOTIFICATIONS],
+      credentials: () => account.credentials(),
+      hear: {
+        state: (name, detail) => this.#turned(name, detail),
+        event: (namespace, name, data) => this.#heard(name, data),
+        refused: (namespace, error) => this.#refused(namespace, error),
+      },
+    });
+    window.addEventListener("online", () => this.#connection.wake());
+    window.addEventListener("offline", () => this.#connection.lost());
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      this.#connection.wake();
+      this.see(this.current);
+    });
   }
-}
 
-function closed(event) {
-  // Full jitter: a server that comes back is not met by everyone at once.
-  const most = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** attempts);
-  const wait = BACKOFF_FIRST_MS / 2 + Math.random() * most;
-  attempts += 1;
-  const why = event.reason ? ` (${event.reason})` : "";
-  say("closed", `not connected${why}, trying again in ${Math.ceil(wait / 1000)} s`);
-  retry = setTimeout(connect, wait);
-}
+  get isOpen() {
+    return this.#connection.isOpen;
+  }
 
-async function catchUp(name) {
-  try {
-    const reply = await fetch(`/api/v1/rooms/${encodeURIComponent(name)}/messages`);
-    if (!reply.ok) return;
-    for (const message of (await reply.json()).messages) show(message);
-  } catch { /* the next connection tries again */ }
-}
+  start() {
+    this.#connection.connect();
+  }
 
-function transmit(message) {
-  if (socket?.readyState !== WebSocket.OPEN) return false;
-  socket.send(JSON.stringify(message));
-  return true;
-}
-
-function received(text) {
-  let message;
-  try { message = JSON.parse(text); } catch { return; }
-  if (message === null || typeof message !== "object") return;
-  show(message);
-}
-
-function show(message) {
-  const name = rooms.has(message.room) ? message.room : current;
-  const entry = rooms.get(name);
-  if (message.type === "user" && !message.to) {
-    if (message.seq <= entry.seq) {
-      // Either fetched and delivered both, or the room began anew.
-      if (entry.shown.some((shown) => shown.key === key(message))) return;
+  /** Connects as who the account is now. */
+  restart() {
+    this.#connection.close();
+    for (const one of [...this.conversations.values()].filter((one) => one.isDirect)) {
+      this.conversations.delete(one.id);
     }
-    entry.seq = message.seq;
+    if (!this.conversations.has(this.current?.id)) {
+      this.current = this.conversations.values().next().value;
+    }
+    this.#tell("list");
+    this.#tell("opened", { conversation: this.current });
+    this.start();
   }
-  const item = { key: key(message), node: draw(message) };
-  entry.shown.push(item);
-  const old = entry.shown.splice(0, Math.max(0, entry.shown.length - KEPT_PER_ROOM));
-  if (name === current) {
-    for (const gone of old) gone.node.remove();
-    append(item.node);
-  } else {
-    entry.unread += 1;
-    drawRooms();
+
+  wake() {
+    this.#connection.wake();
+  }
+
+  /** Asks for something that has an answer. */
+  request(name, data, options) {
+    return this.#connection.request(name, data, options);
+  }
+
+  /** Shows a conversation. */
+  open(id) {
+    const conversation = this.conversations.get(id);
+    if (!conversation || conversation === this.current) return;
+    this.stopTyping();
+    this.current = conversation;
+    if (!conversation.isDirect) remember("room", id);
+    this.#tell("opened", { conversation });
+    this.see(conversation);
+    if (this.isOpen && !conversation.isLoaded) this.#enter(conversation);
+  }
+
+  /** Enters a room, which may be a new one, and shows it. */
+  async join(id) {
+    if (!this.conversations.has(id)) {
+      const conversation = new Conversation(id, "room");
+      await this.request("room:join", { room: id });
+      this.conversations.set(id, conversation);
+      this.#keepRooms();
+      this.#tell("list");
+      this.#enter(conversation);
+    }
+    this.open(id);
+  }
+
+  /** Leaves a room, or closes a private conversation. */
+  leave(id) {
+    const conversation = this.conversations.get(id);
+    if (!conversation || this.conversations.size === 1) return;
+    if (!conversation.isDirect) this.#connection.emit("room:leave", { room: id });
+    this.conversations.delete(id);
+    this.#keepRooms();
+    if (this.current === conversation) {
+      this.current = this.conversations.values().next().value;
+      this.#tell("opened", { conversation: this.current });
+      this.see(this.current);
+    }
+    this.#tell("list");
+  }
+
+  /** The private conversation with somebody, begun if need be. */
+  direct(name, room = this.current?.isDirect ? undefined : this.current?.id) {
+    const id = `@${name}`;
+    let conversation = this.conversations.get(id);
+    if (!conversation) {
+      conversation = new Conversation(id, "direct", name);
+      conversation.via = room;
+      conversation.isJoined = true;
+      this.conversations.set(id, conversation);
+      this.#tell("list");
+      if (this.isOpen) this.#enter(conversation);
+    }
+    return conversation;
+  }
+
+  #keepRooms() {
+    const rooms = [...this.conversations.values()].filter((one) => !one.isDirect);
+    remember("rooms", rooms.map((one) => one.id).slice(0, ROOMS_KEPT));
+  }
+
+  // ---- what is said
+
+  /** Sends a message, or keeps it until it can be sent. */
+  send(content, conversation = this.current) {
+    const key = random();
+    this.#own.add(key);
+    remember("own", [...this.#own].slice(-OWN_KEYS));
+    const item = {
+      kind: "said", author: account.name, content, at: Date.now(), key, isOwn: true,
+      state: "pending",
+    };
+    conversation.insert(item);
+    this.#typed = 0;
+    this.#tell("added", { conversation, item });
+    this.#transmit(conversation, item);
+  }
+
+  /** Sends what failed once more, under its old key. */
+  resend(conversation, item) {
+    item.state = "pending";
+    delete item.error;
+    this.#tell("changed", { conversation, item });
+    this.#transmit(conversation, item);
+  }
+
+  discard(conversation, item) {
+    conversation.remove(item);
+    this.#tell("removed", { conversation, items: [item] });
+  }
+
+  async #transmit(conversation, item) {
+    // What waits is sent when the room is entered again.
+    if (!this.isOpen || !conversation.isJoined) return;
+    const { id, title, via, isDirect } = conversation;
+    const { content, key } = item;
+    const [name, body] = isDirect
+      ? ["message:direct", { to: title, room: via, content, key }]
+      : ["message:send", { room: id, content, key }];
+    try {
+      const answer = await this.request(name, body);
+      if (item.state) this.#settle(conversation, item, place(answer, isDirect));
+    } catch (error) {
+      if (!item.state || error.code === "lost") return;
+      item.state = "failed";
+      item.error = error.message;
+      this.#tell("changed", { conversation, item });
+    }
+  }
+
+  #settle(conversation, item, seq, at) {
+    const there = seq !== undefined && conversation.find(seq);
+    if (there && there !== item) {
+      conversation.remove(item);
+      this.#tell("removed", { conversation, items: [item] });
+      return;
+    }
+    const moved = conversation.settle(item, seq, at);
+    if (!conversation.isSyncing && seq > conversation.synced) conversation.synced = seq;
+    this.#tell("changed", { conversation, item, moved });
+  }
+
+  /** Says to others in the room that something is being written. */
+  type() {
+    const now = Date.now();
+    if (!this.current || this.current.isDirect || now - this.#typed < TYPING_EVERY_MS) return;
+    this.#typed = now;
+    this.#connection.emit("typing", { room: this.current.id, typing: true });
+  }
+
+  stopTyping() {
+    if (!this.#typed) return;
+    this.#typed = 0;
+    this.#connection.emit("typing", { room: this.current.id, typing: false });
+  }
+
+  /** The person has seen everything in it. */
+  see(conversation) {
+    if (!conversation?.unread || document.hidden) return;
+    conversation.unread = 0;
+    conversation.mentions = 0;
+    this.#tell("list");
+  }
+
+  // ---- what is heard
+
+  #turned(name, detail) {
+    this.state = { name, ...detail };
+    for (const one of this.conversations.values()) if (!one.isDirect) one.isJoined = false;
+    clearTimeout(this.#renewal);
+    this.#tell("state");
+    if (name !== "open") return;
+    if (account.renewIn !== undefined) {
+      this.#renewal = setTimeout(() => this.#renew(), account.renewIn);
+    }
+    for (const conversation of this.conversations.values()) this.#enter(conversation);
+    this.#tell("connected");
+  }
+
+  /** Shows the server a new token before the old one ends. */
+  async #renew() {
+    try {
+      await this.request("auth:renew", { token: await account.token() });
+      this.#renewal = setTimeout(() => this.#renew(), Math.max(1_000, account.renewIn));
+    } catch {
+      // A new connection shows the new token; nothing is missed by it.
+      if (this.isOpen) this.#connection.lost();
+    }
+  }
+
+  async #refused(namespace, { message, data }) {
+    const code = data?.code ?? message;
+    if (code === "token_expired" && account.isSignedIn) {
+      await account.token(true).catch(() => {});
+      this.#connection.lost();
+      return;
+    }
+    // A guest may have no notifications, and still chat.
+    if (namespace === NOTIFICATIONS) return;
+    this.#connection.close();
+    this.state = { name: "refused", reason: message };
+    this.#tell("state");
+    this.#tell("refused", { message, code });
+  }
+
+  #heard(name, data) {
+    const conversation = this.conversations.get(data.room);
+    switch (name) {
+      case "message:new":
+        if (conversation) this.#accept(conversation, data);
+        break;
+      case "message:direct": this.#whispered(data); break;
+      case "typing": this.#types(conversation, data); break;
+      case "presence:online":
+      case "presence:offline":
+        if (conversation) this.#moved(conversation, data.user, name === "presence:online");
+        break;
+      case "room:created": this.#tell("rooms"); break;
+      case "room:updated": this.#roomChanged(data.room, data); break;
+      case "room:deleted": this.#roomGone(data.room?.id ?? data.room); break;
+      case "user:updated": this.#tell("people", { conversation: this.current }); break;
+      case "notification:new": this.#tell("notification", { notifications: [data] }); break;
+      case "notification:batch": this.#tell("notification", data); break;
+      case "error": this.#tell("trouble", { message: data.message ?? "the server refused it" }); break;
+    }
+  }
+
+  #whispered(data) {
+    const isOwn = this.#isOwn(data);
+    const author = data.user?.name ?? data.username ?? "somebody";
+    const conversation = this.direct(isOwn ? data.to : author, data.room);
+    this.#accept(conversation, data);
+  }
+
+  #isOwn({ key, user, from }) {
+    const author = user?.id ?? from;
+    if (account.id !== undefined && author !== undefined) return author === account.id;
+    return key !== undefined && this.#own.has(key);
+  }
+
+  /** A message, live or of what was missed. */
+  #accept(conversation, data, { isHistory = false } = {}) {
+    const { key, content, timestamp } = data;
+    const seq = place(data, conversation.isDirect);
+    const isOwn = this.#isOwn(data);
+    const waiting = isOwn && conversation.pending(key);
+    const at = Number(timestamp) || Date.parse(timestamp) || Date.now();
+    if (waiting) {
+      this.#settle(conversation, waiting, seq, at);
+      return;
+    }
+    // A private message that is not kept has no number to know it by.
+    if (seq === undefined && key && conversation.items.some((one) => one.key === key)) return;
+    const author = data.user?.name ?? data.username ?? "somebody";
+    const item = { kind: "said", author, content: String(content ?? ""), at, seq, key, isOwn };
+    if (!conversation.insert(item)) return;
+    if (!conversation.isSyncing && seq > conversation.synced) conversation.synced = seq;
+    this.#stopped(conversation, author);
+    if (isHistory) return;
+    this.#tell("added", { conversation, item });
+    if (!isOwn) this.#unread(conversation, item);
+  }
+
+  #unread(conversation, item) {
+    const isMention = mentions(item.content, account.name);
+    const isSeen = conversation === this.current && !document.hidden && this.isWatched();
+    if (isSeen) return;
+    if (conversation.unread === 0) conversation.firstUnread = item;
+    conversation.unread += 1;
+    if (isMention || conversation.isDirect) conversation.mentions += 1;
+    this.#tell("list");
+    const isLoud = isMention || conversation.isDirect;
+    if (isLoud && conversation !== this.current || document.hidden) {
+      this.#tell("notice", { conversation, item, isLoud });
+    }
+  }
+
+  #types(conversation, { user, typing }) {
+    const name = user?.name;
+    if (!conversation || !name || name === account.name) return;
+    this.#stopped(conversation, name);
+    if (typing) {
+      const end = setTimeout(() => this.#stopped(conversation, name), TYPING_ENDS_MS);
+      conversation.typing.set(name, end);
+    }
+    this.#tell("typing", { conversation });
+  }
+
+  #stopped(conversation, name) {
+    if (!conversation.typing.has(name)) return;
+    clearTimeout(conversation.typing.get(name));
+    conversation.typing.delete(name);
+    this.#tell("typing", { conversation });
+  }
+
+  #moved(conversation, user, isHere) {
+    const others = conversation.people.users.filter((one) => one.name !== user?.name);
+    conversation.people.users = isHere ? [...others, user] : others;
+    if (!isHere) this.#stopped(conversation, user?.name);
+    this.#tell("people", { conversation });
+  }
+
+  #roomChanged(room, data) {
+    const conversation = this.conversations.get(room?.id ?? room);
+    this.#tell("rooms");
+    if (!conversation) return;
+    const title = room?.title ?? data.title;
+    if (title && title !== conversation.title) this.note(conversation, `The room is now “${title}”.`);
+  }
+
+  #roomGone(id) {
+    this.#tell("rooms");
+    const conversation = this.conversations.get(id);
+    if (!conversation) return;
+    conversation.isJoined = false;
+    this.note(conversation, "This room has been deleted.");
+  }
+
+  /** A line of the page's own. */
+  note(conversation, content) {
+    const item = { kind: "system", content, at: Date.now() };
+    conversation.insert(item);
+    this.#tell("added", { conversation, item });
+  }
+
+  // ---- what was missed, and what was before
+
+  /** After each connect: into the room, then what was missed, then what is still to be sent. */
+  async #enter(conversation) {
+    const isOf = this.#connection;
+    try {
+      if (conversation.isDirect) {
+        if (account.isSignedIn) await this.#newest(conversation);
+        // What guests say to each other alone is not kept.
+        else conversation.hasOlder = false;
+        conversation.isLoaded = true;
+      } else {
+        const { seq } = await this.request("room:join", { room: conversation.id });
+        conversation.isJoined = true;
+        await this.#catchUp(conversation, seq);
+        this.#look(conversation);
+        this.#greet(conversation);
+      }
+      if (isOf !== this.#connection) return;
+      for (const item of conversation.items.filter((one) => one.state === "pending")) {
+        this.#transmit(conversation, item);
+      }
+    } catch (error) {
+      if (error.code === "lost") return;
+      this.note(conversation, `This conversation cannot be opened: ${error.message}.`);
+    }
+  }
+
+  #greet(conversation) {
+    if (this.#isGreeted || conversation !== this.current) return;
+    this.#isGreeted = true;
+    this.note(conversation, `Welcome to ${conversation.label}, ${account.name}.`);
+  }
+
+  async #look(conversation) {
+    try {
+      conversation.people = await this.request("presence:list", { room: conversation.id });
+      this.#tell("people", { conversation });
+    } catch { /* the list is an extra */ }
+  }
+
+  async #catchUp(conversation, last) {
+    if (last < conversation.synced) {
+      // Its numbers begin again: the server keeps nothing over a restart, or the room is another.
+      conversation.clear();
+      this.note(conversation, "This room has begun anew.");
+    }
+    if (!conversation.isLoaded) {
+      await this.#newest(conversation);
+      conversation.synced = Math.max(conversation.newest, last ?? 0);
+      return;
+    }
+    conversation.isSyncing = true;
+    try {
+      if (!(await this.#missed(conversation))) await this.#leap(conversation);
+    } finally {
+      conversation.isSyncing = false;
+    }
+    conversation.synced = Math.max(conversation.synced, conversation.newest, last ?? 0);
+  }
+
+  /** Fetches what was said since; false when it is too much or too old. */
+  async #missed(conversation) {
+    const { id } = conversation;
+    let after = conversation.synced;
+    for (let round = 0; round < SYNC_ROUNDS; round += 1) {
+      const answer = await this.request("sync", { room: id, after });
+      if (answer.too_old) return false;
+      for (const one of answer.events ?? answer.messages ?? []) this.#replayed(conversation, one);
+      if (!answer.more) return true;
+      const next = answer.next ?? answer.upto ?? conversation.newest;
+      if (next <= after) return false;
+      after = next;
+      conversation.synced = after;
+    }
+    return false;
+  }
+
+  #replayed(conversation, event) {
+    const data = event.data ?? event;
+    const name = event.event ?? "message:new";
+    if (name === "message:new") this.#accept(conversation, data);
+    else this.#heard(name, data);
+  }
+
+  /** The gap cannot be filled: say so, and go on with the newest. */
+  async #leap(conversation) {
+    conversation.clear();
+    await this.#newest(conversation);
+    const before = (conversation.oldest ?? 1) - 1;
+    conversation.insert({
+      kind: "system", at: Date.now(), anchor: before,
+      content: "You were away too long for everything in between to be sent again. "
+        + "Below are the newest messages; older ones come when you scroll up.",
+    });
+    this.#tell("items", { conversation });
+  }
+
+  /** The newest page. */
+  async #newest(conversation) {
+    const { messages, next } = await account.call("GET", this.#history(conversation));
+    for (const one of messages) this.#accept(conversation, one, { isHistory: true });
+    this.#paged(conversation, messages, next);
+    conversation.isLoaded = true;
+    this.#tell("items", { conversation });
+  }
+
+  /** The page before; gives the items that came. */
+  async older(conversation) {
+    if (!conversation.hasOlder || conversation.isLoading || !conversation.isLoaded) return;
+    conversation.isLoading = true;
+    const before = new Set(conversation.items);
+    try {
+      const path = this.#history(conversation, conversation.cursor ?? conversation.oldest);
+      const { messages, next } = await account.call("GET", path);
+      for (const one of messages) this.#accept(conversation, one, { isHistory: true });
+      const items = conversation.items.filter((item) => !before.has(item));
+      this.#paged(conversation, items, next);
+      this.#tell("older", { conversation, items });
+    } catch (error) {
+      this.#tell("trouble", { message: `older messages: ${error.message}` });
+    } finally {
+      conversation.isLoading = false;
+    }
+  }
+
+  #history({ id, title, isDirect }, before) {
+    const place = isDirect
+      ? `/messages/direct?with=${encodeURIComponent(title)}&`
+      : `/rooms/${encodeURIComponent(id)}/messages?`;
+    return `${place}limit=${PAGE}${before === undefined ? "" : `&before=${before}`}`;
+  }
+
+  #paged(conversation, page, next) {
+    conversation.cursor = next ?? null;
+    // A server that gives no cursor is asked until nothing comes.
+    conversation.hasOlder = next === undefined ? page.length > 0 : next !== null;
+  }
+
+  #tell(name, detail = {}) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }
 
-function key(message) {
-  return `${message.seq} ${JSON.stringify(message.id ?? message.timestamp)}`;
+/** The number that orders a message among those of its conversation; undefined for none. */
+function place({ id, seq }, isDirect) {
+  const number = isDirect ? id : seq;
+  return Number.isSafeInteger(number) && number > 0 ? number : undefined;
 }
 
-function draw(message) {
-  const node = document.createElement("li");
-  const mine = message.type === "user" && own.has(message.id);
-  node.className = mine ? "own" : message.type;
-  if (message.type === "user") {
-    const head = document.createElement("span");
-    head.className = "head";
-    const at = new Date(message.timestamp);
-    const time = Number.isNaN(at.valueOf()) ? "" : at.toLocaleTimeString();
-    const who = mine ? "you" : String(message.username ?? "somebody");
-    head.textContent = `${who}${message.to ? ` to ${message.to}` : ""} ${time}`;
-    node.append(head);
-  }
-  node.append(document.createTextNode(String(message.content ?? "")));
-  return node;
+/** Whether a text names somebody with an `@`. */
+export function mentions(text, name) {
+  const at = text.toLowerCase().indexOf(`@${name.toLowerCase()}`);
+  if (at < 0) return false;
+  const behind = text[at + name.length + 1] ?? " ";
+  return !/[\p{L}\p{N}_]/u.test(behind);
 }
-
-function append(node) {
-  const list = page.messages;
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END_PX;
-  list.append(node);
-  if (atEnd || node.className === "own") toNewest();
-  else page.newest.hidden = false;
-}
-
-function toNewest() {
-  page.messages.scrollTop = page.messages.scrollHeight;
-  page.newest.hidden = true;
-}
-
-function enter(name) {
-  if (!rooms.has(name)) {
-    rooms.set(name, room());
-    if (transmit({ type: "join", room: name })) catchUp(name);
-  }
-  current = name;
-  const entry = rooms.get(name);
-  entry.unread = 0;
-  page.roomName.textContent = name;
-  page.messages.replaceChildren(...entry.shown.map((item) => item.node));
-  toNewest();
-  drawRooms();
-}
-
-function drawRooms() {
-  page.rooms.replaceChildren(...[...rooms].map(([name, { unread }]) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = unread ? `${name} (${unread} new)` : name;
-    if (name === current) button.setAttribute("aria-current", "true");
-    button.addEventListener("click", () => { enter(name); page.words.focus(); });
-    item.append(button);
-    return item;
-  }));
-}
-
-function submit() {
-  const content = page.words.value.trim();
-  if (!content) return;
-  // Not crypto.randomUUID: it is missing on pages that come over plain HTTP from another machine.
-  const id = [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(36)).join("-");
-  const username = page.name.value.trim() || undefined;
-  own.add(id);
-  if (own.size > 2 * KEPT_PER_ROOM) own.delete(own.values().next().value);
-  if (!transmit({ type: "user", content, id, room: current, username })) return;
-  page.words.value = "";
-  grow();
-}
-
-function grow() {
-  const lines = page.words.value.split("\n").length;
-  page.words.rows = Math.min(6, lines);
-}
-
-element("words-form").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
-page.words.addEventListener("input", grow);
-page.words.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  submit();
-});
-element("name-form").addEventListener("submit", (event) => event.preventDefault());
-page.name.addEventListener("change", () => remember("name", page.name.value));
-element("room-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const name = element("room").value.trim();
-  if (name) enter(name);
-  element("room").value = "";
-});
-page.newest.addEventListener("click", toNewest);
-page.messages.addEventListener("scroll", () => {
-  const list = page.messages;
-  if (list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END_PX) page.newest.hidden = true;
-});
-window.addEventListener("online", () => { if (socket?.readyState === WebSocket.CLOSED) connect(); });
-
-page.name.value = recall("name") ?? "";
-drawRooms();
-connect();

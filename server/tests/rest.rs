@@ -38,9 +38,10 @@ async fn each_path_answers() {
         ("DELETE", "/api/v1/rooms", "", 405, PROBLEM, "method_not_allowed"),
         ("GET", "/nothing", "", 404, PROBLEM, "not_found"),
         ("GET", "/ws", "", 426, PROBLEM, "upgrade_required"),
-        ("GET", "/", "", 200, "text/html; charset=utf-8", "<title>Ebbtide chat</title>"),
-        ("GET", "/chat.js", "", 200, "text/javascript", "new WebSocket"),
-        ("GET", "/chat.css", "", 200, "text/css", "color-scheme"),
+        ("GET", "/", "", 200, "text/html; charset=utf-8", "<title>Ebbtide</title>"),
+        ("GET", "/page/0/sio.js", "", 200, "text/javascript; charset=utf-8", "new WebSocket"),
+        ("GET", "/page/0/style.css", "", 200, "text/css; charset=utf-8", "color-scheme"),
+        ("GET", "/page/0/none.js", "", 404, PROBLEM, "not_found"),
     ] {
         let (got, got_kind, text) = server.ask(method, path, body).await;
         assert_eq!((got, got_kind.as_str()), (status, kind), "{method} {path}: {text}");
@@ -62,14 +63,15 @@ async fn what_is_kept_is_bounded() {
 #[tokio::test]
 async fn the_page_may_load_from_nowhere_else() {
     let server = start(Config::default()).await;
-    for path in ["/", "/chat.js", "/chat.css", "/docs", "/docs/docs.js", "/docs/docs.css"] {
+    let own = ["/", "/page/0/main.js", "/page/0/icons.svg"];
+    for path in own.into_iter().chain(["/docs", "/docs/docs.js", "/docs/docs.css"]) {
         let reply = server.reply("GET", path, "").await;
         let policy = reply.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
         assert_eq!(reply.headers()["x-content-type-options"], "nosniff", "{path}");
     }
-    for script in ["/chat.js", "/docs/docs.js"] {
+    for script in ["/page/0/messages.js", "/page/0/markdown.js", "/docs/docs.js"] {
         let (_, _, script) = server.ask("GET", script, "").await;
         assert!(!script.contains("innerHTML"), "user text would become markup");
     }
