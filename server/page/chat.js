@@ -7,6 +7,7 @@
 import { account } from "./account.js";
 import { Conversation } from "./conversation.js";
 import { random, recall, remember } from "./dom.js";
+import { authorId, historyPath, mentions, place, read } from "./message.js";
 import { Connection } from "./sio.js";
 
 const FIRST_ROOM = "lobby";
@@ -29,6 +30,7 @@ export class Chat extends EventTarget {
   #typed = 0;
   #renewal = 0;
   #isGreeted = false;
+  #refusals = 0;
 
   constructor() {
     super();
@@ -238,6 +240,7 @@ export class Chat extends EventTarget {
     clearTimeout(this.#renewal);
     this.#tell("state");
     if (name !== "open") return;
+    this.#refusals = 0;
     if (account.renewIn !== undefined) {
       this.#renewal = setTimeout(() => this.#renew(), account.renewIn);
     }
@@ -257,18 +260,19 @@ export class Chat extends EventTarget {
   }
 
   async #refused(namespace, { message, data }) {
-    const code = data?.code ?? message;
-    if (code === "token_expired" && account.isSignedIn) {
-      await account.token(true).catch(() => {});
-      this.#connection.lost();
-      return;
-    }
     // A guest may have no notifications, and still chat.
     if (namespace === NOTIFICATIONS) return;
     this.#connection.close();
+    if (account.isSignedIn) {
+      this.#refusals += 1;
+      // A token that was just renewed and is refused again belongs to an account that has gone.
+      if (this.#refusals > 1) account.forget();
+      else await account.token(true).then(() => this.start(), () => {});
+      return;
+    }
     this.state = { name: "refused", reason: message };
     this.#tell("state");
-    this.#tell("refused", { message, code });
+    this.#tell("refused", { message, code: data?.code });
   }
 
   #heard(name, data) {
@@ -294,39 +298,36 @@ export class Chat extends EventTarget {
   }
 
   #whispered(data) {
-    const isOwn = this.#isOwn(data);
-    const author = data.user?.name ?? data.username ?? "somebody";
-    const conversation = this.direct(isOwn ? data.to : author, data.room);
+    const { author } = read(data, true);
+    const conversation = this.direct(this.#isOwn(data) ? data.to : author, data.room);
     this.#accept(conversation, data);
   }
 
-  #isOwn({ key, user, from }) {
-    const author = user?.id ?? from;
+  #isOwn(data) {
+    const author = authorId(data);
     if (account.id !== undefined && author !== undefined) return author === account.id;
+    const { key } = data;
     return key !== undefined && this.#own.has(key);
   }
 
   /** A message, live or of what was missed. */
   #accept(conversation, data, { isHistory = false } = {}) {
-    const { key, content, timestamp } = data;
-    const seq = place(data, conversation.isDirect);
     const isOwn = this.#isOwn(data);
+    const said = read(data, conversation.isDirect, isOwn);
+    const { seq, key, at, author } = said;
     const waiting = isOwn && conversation.pending(key);
-    const at = Number(timestamp) || Date.parse(timestamp) || Date.now();
     if (waiting) {
       this.#settle(conversation, waiting, seq, at);
       return;
     }
     // A private message that is not kept has no number to know it by.
     if (seq === undefined && key && conversation.items.some((one) => one.key === key)) return;
-    const author = data.user?.name ?? data.username ?? "somebody";
-    const item = { kind: "said", author, content: String(content ?? ""), at, seq, key, isOwn };
-    if (!conversation.insert(item)) return;
+    if (!conversation.insert(said)) return;
     if (!conversation.isSyncing && seq > conversation.synced) conversation.synced = seq;
     this.#stopped(conversation, author);
     if (isHistory) return;
-    this.#tell("added", { conversation, item });
-    if (!isOwn) this.#unread(conversation, item);
+    this.#tell("added", { conversation, item: said });
+    if (!isOwn) this.#unread(conversation, said);
   }
 
   #unread(conversation, item) {
@@ -491,7 +492,7 @@ export class Chat extends EventTarget {
 
   /** The newest page. */
   async #newest(conversation) {
-    const { messages, next } = await account.call("GET", this.#history(conversation));
+    const { messages, next } = await account.call("GET", historyPath(conversation, PAGE));
     for (const one of messages) this.#accept(conversation, one, { isHistory: true });
     this.#paged(conversation, messages, next);
     conversation.isLoaded = true;
@@ -502,12 +503,13 @@ export class Chat extends EventTarget {
   async older(conversation) {
     if (!conversation.hasOlder || conversation.isLoading || !conversation.isLoaded) return;
     conversation.isLoading = true;
-    const before = new Set(conversation.items);
+    const there = new Set(conversation.items);
     try {
-      const path = this.#history(conversation, conversation.cursor ?? conversation.oldest);
+      const before = conversation.cursor ?? conversation.oldest;
+      const path = historyPath(conversation, PAGE, before);
       const { messages, next } = await account.call("GET", path);
       for (const one of messages) this.#accept(conversation, one, { isHistory: true });
-      const items = conversation.items.filter((item) => !before.has(item));
+      const items = conversation.items.filter((one) => !there.has(one));
       this.#paged(conversation, items, next);
       this.#tell("older", { conversation, items });
     } catch (error) {
@@ -515,13 +517,6 @@ export class Chat extends EventTarget {
     } finally {
       conversation.isLoading = false;
     }
-  }
-
-  #history({ id, title, isDirect }, before) {
-    const place = isDirect
-      ? `/messages/direct?with=${encodeURIComponent(title)}&`
-      : `/rooms/${encodeURIComponent(id)}/messages?`;
-    return `${place}limit=${PAGE}${before === undefined ? "" : `&before=${before}`}`;
   }
 
   #paged(conversation, page, next) {
@@ -533,18 +528,4 @@ export class Chat extends EventTarget {
   #tell(name, detail = {}) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
-}
-
-/** The number that orders a message among those of its conversation; undefined for none. */
-function place({ id, seq }, isDirect) {
-  const number = isDirect ? id : seq;
-  return Number.isSafeInteger(number) && number > 0 ? number : undefined;
-}
-
-/** Whether a text names somebody with an `@`. */
-export function mentions(text, name) {
-  const at = text.toLowerCase().indexOf(`@${name.toLowerCase()}`);
-  if (at < 0) return false;
-  const behind = text[at + name.length + 1] ?? " ";
-  return !/[\p{L}\p{N}_]/u.test(behind);
 }

@@ -4,10 +4,10 @@
 // Leaves to others: what is in the list (conversation.js), the meaning of the text (markdown.js).
 
 import { account } from "./account.js";
-import { mentions } from "./chat.js";
 import { avatar, byId, clock, day, h, icon } from "./dom.js";
 import { attached } from "./files.js";
 import { plain, render } from "./markdown.js";
+import { mentions } from "./message.js";
 
 const NEAR_END_PX = 80; // who is nearer to the end than this is not reading above
 const NEAR_START_PX = 300; // older lines are fetched from here on
@@ -70,6 +70,7 @@ export class Messages {
     if (isOther) this.#unsaid = [];
     this.#list.dataset.empty = String(current.isLoaded && current.items.length === 0);
     const mark = current.firstUnread && this.#nodes.get(current.firstUnread);
+    mark?.classList.remove("follows");
     mark?.classList.add("first-unread");
     current.firstUnread = null;
     this.toEnd();
@@ -187,7 +188,8 @@ export class Messages {
     const follows = before?.kind === "said" && item.kind === "said"
       && before.author === item.author && before.isOwn === item.isOwn
       && item.at - before.at < TOGETHER_MS && day(before.at) === day(item.at);
-    line.classList.toggle("follows", Boolean(follows));
+    const isFirst = line.classList.contains("first-unread");
+    line.classList.toggle("follows", Boolean(follows) && !isFirst);
     const isNewDay = item.kind === "said" && (!before || day(before.at) !== day(item.at));
     line.querySelector(".day")?.remove();
     if (isNewDay) line.prepend(h("p", { class: "day" }, h("span", {}, day(item.at))));

@@ -22,6 +22,7 @@ export class Notices {
   constructor(chat) {
     this.#chat = chat;
     chat.addEventListener("connected", () => this.#fetch());
+    chat.addEventListener("opened", ({ detail }) => this.#seen(detail.conversation.id));
     chat.addEventListener("notice", ({ detail }) => this.#noticed(detail));
     chat.addEventListener("notification", ({ detail }) => this.#told(detail.notifications ?? []));
     chat.addEventListener("trouble", ({ detail }) => toast({ title: detail.message, kind: "bad" }));
@@ -120,6 +121,12 @@ export class Notices {
     if (one.id !== undefined) this.#tell({ id: one.id });
   }
 
+  /** Somebody looks at what these are about. */
+  #seen(place) {
+    for (const card of [...byId("toasts").children]) if (card.place === place) card.remove();
+    for (const one of this.#list) if (one.place === place) this.#read(one);
+  }
+
   #readAll() {
     for (const one of this.#list) one.isRead = true;
     this.#unread = 0;
@@ -176,9 +183,10 @@ function short(text) {
 }
 
 /** Says something for some seconds, longer while it is pointed at. */
-export function toast({ title, words = "", kind = "note", open }) {
+export function toast({ title, words = "", kind = "note", open, place }) {
   const list = byId("toasts");
   const card = h("li", { class: `toast ${kind}` });
+  card.place = place;
   let end = setTimeout(() => card.remove(), SHOWN_MS);
   const stay = () => clearTimeout(end);
   const go = () => { end = setTimeout(() => card.remove(), SHOWN_MS); };

@@ -83,7 +83,9 @@ export class Sidebar {
     const { current } = this.#chat;
     byId("room-name").textContent = current.label;
     byId("leave").hidden = all.length === 1;
-    byId("leave").setAttribute("aria-label", `${current.isDirect ? "Close" : "Leave"} ${current.label}`);
+    const leaving = current.isDirect ? "Close" : "Leave";
+    byId("leave").setAttribute("aria-label", `${leaving} ${current.label}`);
+    byId("leave").replaceChildren(icon(leaving.toLowerCase()));
     const unread = all.reduce((sum, one) => sum + one.unread, 0);
     document.title = `${unread ? `(${unread}) ` : ""}${current.label} – ${TITLE}`;
     byId("rooms-open").classList.toggle("news", unread > 0);

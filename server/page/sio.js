@@ -58,6 +58,7 @@ export class Connection {
   #pulse = 0;
   #silence = HEARTBEAT_MS;
   #wanted = false;
+  #attempt = 0; // which of all; an older one that is still under way has no say
   #state = "closed";
 
   /**
@@ -83,7 +84,7 @@ export class Connection {
   connect() {
     this.#wanted = true;
     this.#attempts = 0;
-    this.#open();
+    if (!this.#socket) this.#open();
   }
 
   /** Does not wait for the next attempt, if one is waited for. */
@@ -137,15 +138,18 @@ export class Connection {
 
   async #open() {
     clearTimeout(this.#timer);
+    this.#attempt += 1;
+    const attempt = this.#attempt;
     this.#say("connecting", { attempts: this.#attempts });
+    const isOver = () => attempt !== this.#attempt || !this.#wanted || this.#socket;
     let auth;
     try {
       auth = await this.#credentials();
     } catch (error) {
-      if (this.#wanted && this.#state === "connecting") this.#retry(error.message);
+      if (!isOver()) this.#retry(error.message);
       return;
     }
-    if (!this.#wanted || this.#socket) return;
+    if (isOver()) return;
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
     this.#timer = setTimeout(() => this.#end(socket, "no answer"), OPEN_TIMEOUT_MS);

@@ -29,7 +29,7 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const PLACE: &str = "@/";
 
 /// What the page loads.
-const FILES: [File; 17] = [
+const FILES: [File; 18] = [
     script("account.js", include_bytes!("../page/account.js")),
     script("chat.js", include_bytes!("../page/chat.js")),
     script("composer.js", include_bytes!("../page/composer.js")),
@@ -40,6 +40,7 @@ const FILES: [File; 17] = [
     script("files.js", include_bytes!("../page/files.js")),
     script("main.js", include_bytes!("../page/main.js")),
     script("markdown.js", include_bytes!("../page/markdown.js")),
+    script("message.js", include_bytes!("../page/message.js")),
     script("messages.js", include_bytes!("../page/messages.js")),
     script("notices.js", include_bytes!("../page/notices.js")),
     script("sidebar.js", include_bytes!("../page/sidebar.js")),

@@ -1,13 +1,13 @@
 // The chat page in a real Chromium: what people do, and what goes wrong on the way.
-// Arguments: the folder that holds node_modules, the address of the server, and perhaps a folder
-// for pictures of what it looks like.
+// Arguments: the folder that holds node_modules, the address of a server for everyone and of one
+// that asks who you are, and perhaps a folder for pictures of what it looks like.
 const assert = require('node:assert');
 const { createRequire } = require('node:module');
 const path = require('node:path');
 const { Browser, Cable } = require('./browser.cjs');
 const { contrast } = require('./contrast.cjs');
 
-const [folder, address, pictures] = process.argv.slice(2);
+const [folder, address, strict, pictures] = process.argv.slice(2);
 const { io } = createRequire(`${folder}/`)('socket.io-client');
 
 const picture = async (page, name) => {
@@ -21,10 +21,9 @@ const speaker = (username) => {
   const socket = io(address, { forceNew: true, transports, auth });
   socket.said = async (room, contents) => {
     await socket.emitWithAck('room:join', { room });
-    for (const content of contents) {
-      const answer = await socket.emitWithAck('message:send', { room, content });
-      assert.ok(answer.seq > 0, JSON.stringify(answer));
-    }
+    const say = (content) => socket.emitWithAck('message:send', { room, content });
+    const answers = await Promise.all(contents.map(say));
+    for (const answer of answers) assert.ok(answer.seq > 0, JSON.stringify(answer));
   };
   return socket;
 };
@@ -114,7 +113,9 @@ const cases = {
     const evil = speaker('<img src=x onerror=pwned=1>');
     await evil.said('lobby', ATTACKS);
     evil.emit('typing', { room: 'lobby' });
-    for (const text of ATTACKS) await evil.emitWithAck('message:direct', { to: 'Ada', room: 'lobby', content: text });
+    const whisper = (content) => (
+      evil.emitWithAck('message:direct', { to: 'Ada', room: 'lobby', content }));
+    await Promise.all(ATTACKS.map(whisper));
     for (const page of [ada, ben]) {
       await page.until('all of them', (last) => [...document.querySelectorAll('#messages .body')]
         .some((one) => one.innerText.includes(last)), ATTACKS.at(-1));
@@ -332,6 +333,49 @@ const cases = {
     for (const page of [ada, ben]) await page.send('Fetch.disable');
   },
 
+  'an account is asked for, made, and kept': async ({ browser }) => {
+    const eve = await browser.person('Eve');
+    await eve.send('Page.navigate', { url: strict });
+    await eve.until('the question', () => document.querySelector('#profile')?.open
+      && document.activeElement.id === 'username');
+    await picture(eve, 'sign');
+    const sign = async (name, password, how) => {
+      await eve.run((called, secret, wanted) => {
+        document.querySelector('#username').value = called;
+        document.querySelector('#password').value = secret;
+        const form = document.querySelector('#sign-form');
+        form.requestSubmit(form.querySelector(`[value=${wanted}]`));
+      }, name, password, how);
+    };
+    await sign('Eve', 'not the right one', 'login');
+    await eve.until('the refusal', () => document.querySelector('#sign-form .wrong').innerText);
+    await sign('Eve', 'a long secret of Eve', 'register');
+    const isIn = () => document.querySelector('#state')?.dataset.state === 'open'
+      && document.querySelector('#own-kind').innerText === 'Signed in'
+      && document.querySelector('#messages .system') !== null;
+    await eve.until('she is in', isIn);
+    await eve.say('me');
+    // What is one's own is known again after the page was closed, and in another window.
+    await eve.send('Page.reload');
+    await eve.until('she is in again', isIn);
+    await eve.until('her own words', () => (
+      document.querySelector('#messages .own .body')?.innerText === 'me'));
+    // A token that is no good any more is renewed, and nobody notices.
+    await eve.run(() => {
+      const session = JSON.parse(localStorage.getItem('ebbtide.session'));
+      localStorage.setItem('ebbtide.session', JSON.stringify({ ...session, until: 0 }));
+    });
+    await eve.send('Page.reload');
+    await eve.until('she is in once more', isIn);
+    await eve.click('#profile-open');
+    await eve.click('#sign-out');
+    await eve.until('she is asked again', () => document.querySelector('#profile').open
+      && document.querySelector('#state').dataset.state === 'refused');
+    assert.equal(await eve.run(() => localStorage.getItem('ebbtide.session')), null);
+    eve.wrong = eve.wrong.filter((text) => !text.includes('401'));
+    assert.deepEqual(eve.wrong, []);
+  },
+
   'it fits a phone, in the light and in the dark': async ({ ada, ben }) => {
     await ada.size(360, 640);
     const wide = await ada.run(() => [...document.querySelectorAll('main *')]
@@ -345,13 +389,14 @@ const cases = {
       .length);
     assert.equal(small, 0, 'a finger needs room');
     await picture(ada, 'phone');
-    const isSeen = (id) => getComputedStyle(document.querySelector(id)).visibility === 'visible';
-    assert.equal(await ada.run(isSeen, '#sidebar'), false);
+    const drawer = (visibility) => ada.until(`a drawer that is ${visibility}`, (wanted) => (
+      getComputedStyle(document.querySelector('#sidebar')).visibility === wanted), visibility);
+    await drawer('hidden');
     await ada.click('#rooms-open');
-    await ada.until('the drawer', isSeen, '#sidebar');
+    await drawer('visible');
+    await picture(ada, 'drawer');
     await ada.press('Escape');
-    await ada.until('it is gone', (id) => (
-      getComputedStyle(document.querySelector(id)).visibility === 'hidden'), '#sidebar');
+    await drawer('hidden');
     await ada.size(1280, 800);
     for (const scheme of ['light', 'dark']) {
       await ben.colours(scheme);
@@ -401,7 +446,7 @@ const PIXEL = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQ
     if (only && !name.includes(only)) continue;
     const begun = Date.now();
     try {
-      await act({ ada, ben, cable });
+      await act({ ada, ben, cable, browser });
       for (const page of [ada, ben]) {
         page.wrong.push(...await page.run(() => window.violations.splice(0)));
         assert.deepEqual(page.wrong, [], 'something went wrong in the page');
