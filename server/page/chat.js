@@ -458,21 +458,34 @@ export class Chat extends EventTarget {
     const { id } = conversation;
     let after = conversation.synced;
     for (let round = 0; round < SYNC_ROUNDS; round += 1) {
-      const answer = await this.request("sync", { room: id, after });
+      const answer = await this.#sync(id, after);
       if (answer.too_old) return false;
-      for (const one of answer.events ?? answer.messages ?? []) this.#replayed(conversation, one);
+      const events = answer.events ?? answer.messages ?? [];
+      for (const one of events) this.#replayed(conversation, one);
       if (!answer.more) return true;
-      const next = answer.next ?? answer.upto ?? conversation.newest;
-      if (next <= after) return false;
+      const last = events.at(-1);
+      const next = last ? last.seq ?? last.data?.seq : conversation.newest;
+      if (!(next > after)) return false;
       after = next;
       conversation.synced = after;
     }
     return false;
   }
 
+  async #sync(room, after) {
+    try {
+      return await this.request("sync", { room, after });
+    } catch (error) {
+      if (error.code !== "unknown_event") throw error;
+      // The same over REST, for a server that is older than this page.
+      const path = `/rooms/${encodeURIComponent(room)}/events?after=${after}&limit=100`;
+      return account.call("GET", path);
+    }
+  }
+
   #replayed(conversation, event) {
-    const data = event.data ?? event;
-    const name = event.event ?? "message:new";
+    const data = event.data ?? event.body ?? event;
+    const name = event.event ?? event.kind ?? "message:new";
     if (name === "message:new") this.#accept(conversation, data);
     else this.#heard(name, data);
   }
