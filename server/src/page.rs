@@ -29,7 +29,7 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const PLACE: &str = "@/";
 
 /// What the page loads.
-const FILES: [File; 18] = [
+const FILES: [File; 19] = [
     script("account.js", include_bytes!("../page/account.js")),
     script("chat.js", include_bytes!("../page/chat.js")),
     script("composer.js", include_bytes!("../page/composer.js")),
@@ -38,6 +38,7 @@ const FILES: [File; 18] = [
     script("dom.js", include_bytes!("../page/dom.js")),
     script("emoji.js", include_bytes!("../page/emoji.js")),
     script("files.js", include_bytes!("../page/files.js")),
+    script("invite.js", include_bytes!("../page/invite.js")),
     script("main.js", include_bytes!("../page/main.js")),
     script("markdown.js", include_bytes!("../page/markdown.js")),
     script("message.js", include_bytes!("../page/message.js")),

@@ -5,30 +5,37 @@
 
 mod support;
 
-use ebbtide_server::Config;
+use ebbtide_server::{Config, Limits};
 use std::path::Path;
 use support::start;
 
 /// Cases of the script.
-const CASES: usize = 10;
+const CASES: usize = 11;
+
+/// Messages kept of a room: more than a case reads back to.
+const HISTORY: usize = 1_000;
 
 #[tokio::test]
 async fn people_chat_in_a_browser() {
-    let mut server = start(Config::default()).await;
+    let limits = Limits { history: HISTORY, ..Limits::default() };
+    let server = start(Config { limits, ..Config::default() }).await;
+    let strict = start(Config { open: false, ..Config::default() }).await;
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let npm = std::env::var_os("EBBTIDE_NPM").map_or(here.join("../xtask/npm"), Into::into);
     let is_there = npm.join("node_modules/socket.io-client").is_dir();
     assert!(is_there, "run `cargo xtask setup`: no `socket.io-client` in {}", npm.display());
     let mut node = tokio::process::Command::new("node");
     node.arg(here.join("tests/page/cases.cjs")).arg(npm).kill_on_drop(true);
-    node.arg(format!("http://{}/", server.address));
+    node.args([&server, &strict].map(|one| format!("http://{}/", one.address)));
     let run =
         node.output().await.unwrap_or_else(|error| panic!("cargo xtask setup: node: {error}"));
     let printed = String::from_utf8_lossy(&run.stdout).into_owned();
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(printed.contains(&format!("page: {CASES} of {CASES}")), "{printed}\n{said}");
-    server.stop();
-    server.ended().await;
+    for mut server in [server, strict] {
+        server.stop();
+        server.ended().await;
+    }
 }
 
 #[tokio::test]
