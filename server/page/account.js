@@ -124,7 +124,8 @@ class Account {
     const refresh = this.#session?.refresh;
     this.forget();
     // Whether it is heard or not, this browser knows the token no more.
-    if (refresh) await this.#ask("POST", "/auth/logout", { refresh_token: refresh }).catch(() => {});
+    if (!refresh) return;
+    await this.#ask("POST", "/auth/logout", { refresh_token: refresh }).catch(() => {});
   }
 
   forget() {

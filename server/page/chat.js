@@ -293,7 +293,9 @@ export class Chat extends EventTarget {
       case "user:updated": this.#tell("people", { conversation: this.current }); break;
       case "notification:new": this.#tell("notification", { notifications: [data] }); break;
       case "notification:batch": this.#tell("notification", data); break;
-      case "error": this.#tell("trouble", { message: data.message ?? "the server refused it" }); break;
+      case "error":
+        this.#tell("trouble", { message: data.message ?? "the server refused it" });
+        break;
     }
   }
 
@@ -374,7 +376,8 @@ export class Chat extends EventTarget {
     this.#tell("rooms");
     if (!conversation) return;
     const title = room?.title ?? data.title;
-    if (title && title !== conversation.title) this.note(conversation, `The room is now “${title}”.`);
+    if (!title || title === conversation.title) return;
+    this.note(conversation, `The room is now “${title}”.`);
   }
 
   #roomGone(id) {

@@ -109,7 +109,8 @@ export function prepareRooms(chat) {
   let rooms = [];
   const draw = () => {
     const wanted = byId("rooms-filter").value.trim().toLowerCase();
-    const found = rooms.filter(({ id, title = "" }) => `${id} ${title}`.toLowerCase().includes(wanted));
+    const isWanted = ({ id, title = "" }) => `${id} ${title}`.toLowerCase().includes(wanted);
+    const found = rooms.filter(isWanted);
     byId("rooms-none").hidden = found.length > 0;
     list.replaceChildren(...found.map((room) => h("li", {}, entry(chat, room, dialog))));
   };
@@ -170,6 +171,8 @@ function entry(chat, { id, title, members = 0, public: isPublic = true }, dialog
 export function prepareDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) {
     dialog.querySelector(".close").addEventListener("click", () => dialog.close());
-    dialog.addEventListener("pointerdown", ({ target }) => { if (target === dialog) dialog.close(); });
+    dialog.addEventListener("pointerdown", ({ target }) => {
+      if (target === dialog) dialog.close();
+    });
   }
 }

@@ -41,7 +41,10 @@ export class Picker {
       },
     }, sign));
     this.#panel.append(...this.#buttons);
-    this.#opener.addEventListener("click", () => (this.#panel.hidden ? this.#open() : this.close()));
+    this.#opener.addEventListener("click", () => {
+      if (this.#panel.hidden) this.#open();
+      else this.close();
+    });
     this.#panel.addEventListener("keydown", (event) => this.#move(event));
     this.#panel.addEventListener("focusout", ({ relatedTarget }) => {
       const isOutside = relatedTarget && !this.#panel.contains(relatedTarget);

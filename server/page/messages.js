@@ -174,11 +174,11 @@ export class Messages {
     }
     if (item.state !== "failed") return null;
     const { current } = this.#chat;
+    const choice = (words, act) => h("button", {
+      type: "button", class: "link", onclick: () => act.call(this.#chat, current, item),
+    }, words);
     return h("p", { class: "mark" }, icon("warning"), `Not sent: ${item.error}. `,
-      h("button", { type: "button", class: "link", onclick: () => this.#chat.resend(current, item) },
-        "Send again"),
-      h("button", { type: "button", class: "link", onclick: () => this.#chat.discard(current, item) },
-        "Discard"));
+      choice("Send again", this.#chat.resend), choice("Discard", this.#chat.discard));
   }
 
   /** How a line stands to the one before it. */

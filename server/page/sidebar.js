@@ -94,7 +94,8 @@ export class Sidebar {
   #entry(one) {
     const { id, title, label, unread, mentions, isDirect } = one;
     const isCurrent = one === this.#chat.current;
-    const name = `${label}${unread ? `, ${unread} unread` : ""}${mentions ? ", you are named" : ""}`;
+    const news = unread ? `, ${unread} unread` : "";
+    const name = `${label}${news}${mentions ? ", you are named" : ""}`;
     const count = unread > COUNT_MAX ? `${COUNT_MAX}+` : String(unread);
     const button = h("button", {
       type: "button", class: unread ? "unread" : null, "aria-label": name,

@@ -6,7 +6,7 @@ const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 
-const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 30_000); // then what is waited for will not come
+const PATIENCE_MS = 30_000; // then what is waited for will not come
 const LOOK_MS = 15; // between two looks
 
 const FLAGS = [
@@ -65,7 +65,8 @@ class Browser {
   /** A window of a person of its own: nothing is shared with the others. */
   async person(name, { width = 1280, height = 800 } = {}) {
     const { browserContextId } = await this.send('Target.createBrowserContext');
-    const { targetId } = await this.send('Target.createTarget', { url: 'about:blank', browserContextId });
+    const blank = { url: 'about:blank', browserContextId };
+    const { targetId } = await this.send('Target.createTarget', blank);
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
     const page = new Page(this, sessionId);
     this.#hearers.set(sessionId, (method, params) => page.hear(method, params));
@@ -83,8 +84,8 @@ class Browser {
 
 const KEYS = {
   Enter: ['Enter', 13, '\r'], Tab: ['Tab', 9, ''], Escape: ['Escape', 27, ''],
-  ArrowRight: ['ArrowRight', 39, ''], ArrowDown: ['ArrowDown', 40, ''], ArrowUp: ['ArrowUp', 38, ''],
-  ' ': ['Space', 32, ' '],
+  ArrowRight: ['ArrowRight', 39, ''], ArrowDown: ['ArrowDown', 40, ''],
+  ArrowUp: ['ArrowUp', 38, ''],
 };
 
 class Page {
@@ -181,15 +182,22 @@ class Page {
 
   async open(address) {
     await this.send('Page.navigate', { url: address });
-    await this.until('the connection', () => document.querySelector('#state')?.dataset.state === 'open'
-      && document.querySelector('#messages .system') !== null);
+    await this.connected();
+  }
+
+  /** The page has come into its first room. */
+  connected() {
+    return this.until('the connection', () => (
+      document.querySelector('#state')?.dataset.state === 'open'
+        && document.querySelector('#messages .system') !== null));
   }
 
   /** A key as a keyboard sends it. */
   async press(key, modifiers = 0) {
     const [code, windowsVirtualKeyCode, text] = KEYS[key];
     const event = { key, code, windowsVirtualKeyCode, modifiers };
-    await this.send('Input.dispatchKeyEvent', { type: text ? 'keyDown' : 'rawKeyDown', text, ...event });
+    const type = text ? 'keyDown' : 'rawKeyDown';
+    await this.send('Input.dispatchKeyEvent', { type, text, ...event });
     await this.send('Input.dispatchKeyEvent', { type: 'keyUp', ...event });
   }
 
@@ -210,7 +218,8 @@ class Page {
 
   /** What stands in the messages, without the page's own lines. */
   messages() {
-    return this.run(() => [...document.querySelectorAll('#messages .body')].map((one) => one.innerText));
+    return this.run(() => [...document.querySelectorAll('#messages .body')]
+      .map((one) => one.innerText));
   }
 
   hears(text) {

@@ -91,7 +91,8 @@ const cases = {
       && document.querySelector('#messages .pending') === null);
     await ben.say('the end');
     await ada.hears('the end');
-    const expected = ['missed 1', 'missed 2', 'missed 3', 'written in a tunnel', 'said once', 'the end'];
+    const expected = ['missed 1', 'missed 2', 'missed 3', 'written in a tunnel', 'said once',
+      'the end'];
     assert.deepEqual((await ada.messages()).slice(before), expected);
     assert.deepEqual((await ben.messages()).slice(before), expected);
   },
@@ -121,28 +122,30 @@ const cases = {
         .some((one) => one.innerText.includes(last)), ATTACKS.at(-1));
       await page.until('its name', () => document.querySelector('#people-list').innerText
         .includes('<img src=x onerror=pwned=1>'));
-      const found = await page.run(() => ({
-        pwned: window.pwned,
-        tags: [...new Set([...document.querySelectorAll('#messages .body *')].map((one) => one.tagName))],
-        links: [...document.querySelectorAll('#messages .body a')].map((one) => one.protocol),
-        handlers: [...document.querySelectorAll('body *')].flatMap((one) => one.getAttributeNames())
-          .filter((name) => name.startsWith('on') || name === 'style' || name === 'srcdoc'),
-        bad: document.querySelectorAll('script:not([src]), iframe, object, embed, base, [src^=x]').length,
-      }));
+      const found = await page.run(() => {
+        const all = (selector) => [...document.querySelectorAll(selector)];
+        return {
+          pwned: window.pwned,
+          tags: all('#messages .body *').map((one) => one.tagName),
+          links: all('#messages .body a').map((one) => one.protocol),
+          handlers: all('body *').flatMap((one) => one.getAttributeNames())
+            .filter((name) => name.startsWith('on') || name === 'srcdoc'),
+          bad: all('script:not([src]), iframe, object, embed, base, [src^=x]').length,
+        };
+      });
       assert.equal(found.pwned, undefined);
       for (const tag of found.tags) assert.ok(TAGS.has(tag), tag);
       for (const protocol of found.links) assert.match(protocol, /^https?:$/);
-      // The message box sets its own height.
-      assert.deepEqual(found.handlers.filter((name) => name !== 'style'), []);
+      assert.deepEqual(found.handlers, []);
       assert.equal(found.bad, 0);
       const shown = (await page.messages()).join('\n');
       assert.ok(shown.includes('<script>pwned=1</script>'), 'it is shown as it was written');
     }
     evil.disconnect();
-    await ada.until('the private ones', () => document.querySelectorAll('#directs button').length === 1);
+    await ada.until('the private ones', () => document.querySelector('#directs button'));
     await ada.click('#directs button');
-    await ada.until('them', (number) => document.querySelectorAll('#messages .body').length === number,
-      ATTACKS.length);
+    await ada.until('all of them', (number) => (
+      document.querySelectorAll('#messages .body').length === number), ATTACKS.length);
     assert.equal(await ada.run(() => window.pwned), undefined);
     await ada.click('#leave');
   },
@@ -170,9 +173,8 @@ const cases = {
       throw new Error(`Tab does not come to ${wanted}`);
     };
     await ada.send('Page.reload');
-    await ada.until('the page', () => document.querySelector('#state')?.dataset.state === 'open'
-      && document.querySelector('#messages .system') !== null);
-    await ada.run(() => { document.activeElement.blur(); document.querySelector('.skip').focus(); });
+    await ada.connected();
+    await ada.run(() => document.querySelector('.skip').focus());
     await ada.press('Enter');
     assert.equal(await ada.run(focused), 'words');
     await ada.write('typed');
@@ -210,8 +212,8 @@ const cases = {
     for (const role of ['main', 'navigation', 'complementary', 'log', 'status', 'form']) {
       assert.ok(roles.has(role), `no ${role} among ${[...roles]}`);
     }
-    for (const { role, name } of seen) {
-      if (!['button', 'textbox', 'link', 'log', 'navigation', 'searchbox'].includes(role.value)) continue;
+    const named = ['button', 'textbox', 'link', 'log', 'navigation', 'searchbox'];
+    for (const { role, name } of seen.filter((node) => named.includes(node.role.value))) {
       assert.ok(name?.value, `a ${role.value} has no name`);
     }
     const friend = speaker('Cleo');
@@ -223,10 +225,11 @@ const cases = {
 
   'a long history keeps its place': async ({ ada }) => {
     const writer = speaker('Wendy');
-    const lines = Array.from({ length: 170 }, (_, n) => `line ${n} ${'and on '.repeat(n % 30)}`.trim());
+    const line = (n) => `line ${n} ${'and on '.repeat(n % 30)}`.trim();
+    const lines = Array.from({ length: 170 }, (_, n) => line(n));
     await writer.said('long', lines);
     await enter(ada, 'long');
-    await ada.hears('line 169 ' + 'and on '.repeat(169 % 30).trim());
+    await ada.hears(lines.at(-1));
     const end = () => {
       const list = document.querySelector('#messages');
       return list.scrollHeight - list.scrollTop - list.clientHeight;
@@ -242,7 +245,8 @@ const cases = {
       });
       await ada.until('older lines', (count) => (
         document.querySelectorAll('#messages > li').length > count), before.count);
-      const top = await ada.run(() => window.kept.querySelector('.bubble').getBoundingClientRect().top);
+      const top = await ada.run(() => (
+        window.kept.querySelector('.bubble').getBoundingClientRect().top));
       assert.ok(Math.abs(top - before.top) < 60, `it moved from ${before.top} to ${top}`);
     }
     const shown = await ada.until('the first line', () => {
@@ -270,7 +274,8 @@ const cases = {
     await ben.say('@ada the kettle is on');
     await ada.until('a number at the room', () => {
       const entry = document.querySelector('#rooms button[data-id=tea]');
-      return entry.innerText.includes('2') && entry.getAttribute('aria-label').includes('you are named');
+      const name = entry.getAttribute('aria-label');
+      return entry.innerText.includes('2') && name.includes('you are named');
     });
     const toast = await ada.until('a toast', () => document.querySelector('.toast')?.innerText);
     assert.match(toast, /Ben named you in #tea\s+@ada the kettle is on/);
@@ -312,10 +317,11 @@ const cases = {
     await drop(ada, 'notes.txt', 'text/plain', Buffer.from('hello'));
     await tray(ada, 'this server takes no files');
     await ada.click('#tray .failed [aria-label]');
-    const told = (status, body) => ({ path: '/api/v1/uploads', status, body: JSON.stringify(body) });
     const shown = { path: '/api/v1/uploads/7', status: 200, kind: 'image/png', body: PIXEL };
-    const url = '/api/v1/uploads/7';
-    await ada.answer([told(201, { id: 7, url, name: 'a.png', media_type: 'image/png', bytes: 70 }), shown]);
+    const body = JSON.stringify({
+      id: 7, url: shown.path, name: 'a.png', media_type: 'image/png', bytes: 70,
+    });
+    await ada.answer([{ path: '/api/v1/uploads', status: 201, body }, shown]);
     await ben.answer([shown]);
     await drop(ada, 'a [sea].png', 'image/png', PIXEL);
     await tray(ada, '70 bytes');
@@ -385,9 +391,8 @@ const cases = {
     assert.equal(await ada.run(() => document.documentElement.scrollWidth), 360);
     const small = await ada.run(() => [...document.querySelectorAll('main button')]
       .filter((one) => !one.closest('#messages, #emoji') && one.checkVisibility())
-      .map((one) => one.getBoundingClientRect()).filter(({ height, width }) => height < 40 || width < 40)
-      .length);
-    assert.equal(small, 0, 'a finger needs room');
+      .filter((one) => Math.min(one.offsetWidth, one.offsetHeight) < 40).map((one) => one.id));
+    assert.deepEqual(small, [], 'a finger needs room');
     await picture(ada, 'phone');
     const drawer = (visibility) => ada.until(`a drawer that is ${visibility}`, (wanted) => (
       getComputedStyle(document.querySelector('#sidebar')).visibility === wanted), visibility);
@@ -406,7 +411,9 @@ const cases = {
   },
 };
 
-const TAGS = new Set(['A', 'B', 'STRONG', 'EM', 'S', 'CODE', 'PRE', 'BUTTON', 'SPAN', 'IMG', 'svg', 'use']);
+const TAGS = new Set([
+  'A', 'STRONG', 'EM', 'S', 'CODE', 'PRE', 'BUTTON', 'SPAN', 'IMG', 'svg', 'use',
+]);
 
 const ATTACKS = [
   '<script>pwned=1</script>',
@@ -431,8 +438,8 @@ const ATTACKS = [
   'the last of them',
 ];
 
-const PIXEL = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9'
-  + 'awAAAABJRU5ErkJggg==', 'base64');
+const PIXEL = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9Q'
+  + 'DwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
 
 (async () => {
   const browser = new Browser();

@@ -30,13 +30,16 @@ function contrast() {
     if (!text.data.trim() || !one.checkVisibility({ visibilityProperty: true })) continue;
     if (one.closest('.unseen, .skip, noscript, script, :disabled')) continue;
     const behind = [];
-    for (let up = one; up; up = up.parentElement) behind.unshift(getComputedStyle(up).backgroundColor);
+    for (let up = one; up; up = up.parentElement) {
+      behind.unshift(getComputedStyle(up).backgroundColor);
+    }
     const { color, fontSize, fontWeight } = getComputedStyle(one);
     const [ink, ground] = [paint([...behind, color]), paint(behind)].map(luminance);
     const ratio = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
     const size = parseFloat(fontSize);
     const isLarge = size >= 24 || (size >= 18.66 && fontWeight >= 700);
-    if (ratio < (isLarge ? 3 : 4.5)) bad.push(`${text.data.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+    if (ratio >= (isLarge ? 3 : 4.5)) continue;
+    bad.push(`${text.data.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
   }
   return bad;
 }
