@@ -301,7 +301,8 @@ export class Chat extends EventTarget {
 
   #whispered(data) {
     const { author } = read(data, true);
-    const conversation = this.direct(this.#isOwn(data) ? data.to : author, data.room);
+    const other = this.#isOwn(data) ? String(data.to ?? author) : author;
+    const conversation = this.direct(other, data.room);
     this.#accept(conversation, data);
   }
 
@@ -341,7 +342,8 @@ export class Chat extends EventTarget {
     if (isMention || conversation.isDirect) conversation.mentions += 1;
     this.#tell("list");
     const isLoud = isMention || conversation.isDirect;
-    if (isLoud && conversation !== this.current || document.hidden) {
+    const isCurrent = conversation === this.current;
+    if (isLoud ? document.hidden || !isCurrent : document.hidden && isCurrent) {
       this.#tell("notice", { conversation, item, isLoud });
     }
   }

@@ -113,11 +113,11 @@ export function attached(url, name, isPicture) {
     return button;
   }
   button.setAttribute("aria-label", `Picture ${label}, opens large`);
-  // Fetched, because an element cannot show a token; let go of when it is drawn.
   account.blob(url).then((blob) => {
-    const image = h("img", { alt: label, src: URL.createObjectURL(blob) });
+    const image = h("img", { alt: label });
+    show(image, blob);
     button.replaceChildren(image);
-    button.addEventListener("click", () => enlarge(image.src, label));
+    button.addEventListener("click", () => enlarge(blob, label));
   }, (problem) => {
     button.replaceChildren(icon("warning"), h("span", {}, `${label}: ${problem.message}`));
     button.className = "file";
@@ -137,9 +137,17 @@ async function save(button, url, name) {
   }
 }
 
-function enlarge(source, name) {
+/** Draws bytes that were fetched, because an element cannot show a token. */
+function show(image, blob) {
+  image.src = URL.createObjectURL(blob);
+  const done = () => URL.revokeObjectURL(image.src);
+  image.addEventListener("load", done, { once: true });
+  image.addEventListener("error", done, { once: true });
+}
+
+function enlarge(blob, name) {
   const dialog = byId("picture");
-  dialog.querySelector("img").src = source;
+  show(dialog.querySelector("img"), blob);
   dialog.querySelector("img").alt = name;
   dialog.querySelector("h2").textContent = name;
   dialog.showModal();

@@ -10,7 +10,7 @@ const SPAN_MAX = 1_000; // how far a closing sign is looked for
 const DEPTH_MAX = 3; // of bold in italic in struck out
 
 /** Where uploaded files are; nothing else is loaded as a picture. */
-const UPLOAD = /^\/api\/v1\/uploads\/[A-Za-z0-9_.-]+(?:\/[A-Za-z0-9_.-]+)?$/;
+const UPLOAD = /^\/api\/v1\/uploads\/[A-Za-z0-9][\w.-]*(?:\/[A-Za-z0-9][\w.-]*)?$/;
 
 const PAIRS = [
   ["**", "strong"], ["__", "strong"], ["~~", "s"], ["*", "em"], ["_", "em"],

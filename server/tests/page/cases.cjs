@@ -411,9 +411,8 @@ const cases = {
   },
 };
 
-const TAGS = new Set([
-  'A', 'STRONG', 'EM', 'S', 'CODE', 'PRE', 'BUTTON', 'SPAN', 'IMG', 'svg', 'use',
-]);
+/** What Markdown may become here; of uploads there are none yet. */
+const TAGS = new Set(['A', 'STRONG', 'EM', 'S', 'CODE', 'PRE']);
 
 const ATTACKS = [
   '<script>pwned=1</script>',
@@ -427,6 +426,7 @@ const ATTACKS = [
   '![x](javascript:pwned=1)',
   '![x](https://example.com/pixel.png)',
   '![x](/api/v1/uploads/../../../logout)',
+  '![x](/api/v1/uploads/../notifications)',
   '![x](//example.com/pixel.png)',
   '**<b onclick=pwned=1>bold</b>**',
   '`<img src=x onerror=pwned=1>`',
