@@ -3,6 +3,8 @@
 //! OpenAPI document; how many statements the database ran.
 //! What is refused is the matter of `attacks`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
+
 mod support;
 
 use ebbtide_server::{Config, Database};
