@@ -283,7 +283,9 @@ impl Court<'_> {
                 *word = Verdict::Steady;
                 reasons.push(format!("{live:.0} bytes are within the bound of `{name}`, {bound}"));
             } else {
-                *word = Verdict::Leaking;
+                // Resident memory holds what the allocator keeps, and is never `leaking`.
+                let resident = self.series.is_resident();
+                *word = if resident { Verdict::Growing } else { Verdict::Leaking };
                 reasons.push(format!("{live:.0} bytes are over the bound of `{name}`, {bound}"));
             }
         } else if *word == Verdict::Leaking && !self.rules.known_load {

@@ -22,6 +22,11 @@ pub(crate) const NO_PLACE: &str = "resident memory alone was seen, which names n
      through its inspector, Go through `net/http/pprof`), add the probe to a program in Rust, or \
      take the heap profiler of its language";
 
+/// What a calm word leaves open.
+pub(crate) const ROOM: &str = "memory that was resident and free before may have taken growth in, \
+     so what is kept may grow all the same: more operations per round fill that room sooner, and a \
+     heap tells";
+
 impl Court<'_> {
     /// The word for growth of resident memory that is sure and above the limit.
     pub(crate) fn word_for_resident(

@@ -9,7 +9,7 @@ use crate::frame::same_file;
 use crate::growth::{self, Growth, Operations};
 use crate::ladder::{CONFIDENCE, Candidate, Court, UNCOUNTED_WORK};
 use crate::power::{errors_needed, samples_needed};
-use crate::resident::NO_PLACE;
+use crate::resident::{NO_PLACE, ROOM};
 use crate::rest::SECOND;
 use crate::rules::{ALPHA_SPENT, look};
 pub use crate::rules::{LOOKS, Rules};
@@ -369,11 +369,16 @@ impl Court<'_> {
         }
         verdict.undecided = sites.iter().any(|(_, undecided)| *undecided);
         verdict.verdict = sites.iter().map(|(site, _)| site.verdict).min().unwrap_or_default();
+        let calm = matches!(verdict.verdict, Verdict::Steady | Verdict::Warming);
+        if calm && self.series.is_resident() {
+            verdict.reasons.push(ROOM.to_owned());
+        }
         let apart = || self.operations.iter().enumerate().filter(|(_, group)| !group.pooled);
         for (group, limit) in apart().map(|(index, group)| (group, &self.limits[index])) {
             verdict.limits.insert(group.name.clone(), limit.proof);
         }
-        for (index, group) in apart() {
+        // What resident memory would have shown is not known: it may have had room to fill.
+        for (index, group) in apart().filter(|_| !self.series.is_resident()) {
             verdict.detectable.insert(group.name.clone(), self.detectable(index, candidates));
         }
         verdict.detectable_bytes_per_op =
@@ -400,7 +405,7 @@ impl Court<'_> {
         // What surely grows is reported; its error against other operations says nothing of them.
         candidates
             .iter()
-            .filter(|c| c.p_adjusted > self.alpha || self.series.is_resident())
+            .filter(|c| c.p_adjusted > self.alpha)
             .map(|candidate| candidate.growth.by_operation[with].se * sigma)
             .fold(alone, f64::max)
     }

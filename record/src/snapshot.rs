@@ -57,10 +57,17 @@ pub struct ProcessMemory {
     pub rss_bytes: u64,
     /// Proportional share of the resident set, bytes; absent where the kernel does not say.
     pub pss_bytes: Option<u64>,
+    /// Anonymous memory, resident or swapped out, bytes: what is no page of a file. Absent where
+    /// the kernel does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anonymous_bytes: Option<u64>,
     /// Threads.
     pub threads: u64,
     /// Open file descriptors.
     pub open_files: u64,
+    /// Processes that these figures are the sum of; absent for one alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
 }
 
 /// An allocator's totals (jemalloc's names).

@@ -12,7 +12,7 @@ use ebbtide_loadgen::Faults;
 use ebbtide_loadgen::plan::Address;
 use ebbtide_loadgen::scenario::{HeapSource, Scenario};
 use ebbtide_profiler::SiteRules;
-use ebbtide_profiler::source::{SourceError, Target as Source, is_node, sockets};
+use ebbtide_profiler::source::{SourceError, Target as Source, is_node, sockets, together};
 use ebbtide_record::event::Warning;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
@@ -32,7 +32,9 @@ pub fn site_rules(scenario: &Scenario) -> SiteRules {
 #[must_use]
 pub fn surroundings(request: &RunRequest, folder: &RunFolder) -> Surroundings {
     let mut env = BTreeMap::new();
-    if let Some(watch) = &request.scenario.memory {
+    // Whose heap is not asked for is told nothing either.
+    let asked = request.scenario.target.heap != HeapSource::Rss;
+    if let Some(watch) = request.scenario.memory.as_ref().filter(|_| asked) {
         env.insert("EBBTIDE_DIR".to_owned(), folder.snapshots().display().to_string());
         env.insert("EBBTIDE_ADMIN".to_owned(), "127.0.0.1:0".to_owned());
         env.insert("EBBTIDE_SAMPLE".to_owned(), watch.sample_interval_bytes.to_string());
@@ -130,7 +132,11 @@ async fn way(scenario: &Scenario, target: &RunningTarget) -> Option<Result<Sourc
     Some(match heap {
         HeapSource::Node => Source::attach(server).map(Source::by_inspector),
         // Without a watch what is seen beside the load is welcome as well.
-        HeapSource::Rss if wanted => Source::resident(server),
+        HeapSource::Rss if wanted => {
+            let port = port_of(&target.base);
+            let first = port.and_then(|port| listening::owner(pid, port)).unwrap_or(pid);
+            Source::resident(first, port)
+        }
         HeapSource::Rss => Source::attach(pid).map(Source::from_outside),
         HeapSource::Auto if wanted && is_node(server) => Source::attach(server),
         HeapSource::Auto | HeapSource::Probe | HeapSource::Signal if wanted => {
@@ -155,16 +161,25 @@ async fn opened(mut source: Source, control: &Control) -> Result<Source, RunErro
 
 /// The process that answers at the target's port: what was started may be a wrapper.
 fn serving(pid: u32, base: &str) -> u32 {
-    let port = Address::parse(base).ok().map(|address| address.port);
-    let found = port.and_then(|port| listening::owner(pid, port)).unwrap_or(pid);
+    let found = port_of(base).and_then(|port| listening::owner(pid, port)).unwrap_or(pid);
     // The primary of a cluster hands connections on, and answers none itself.
     listening::workers(found).first().copied().unwrap_or(found)
 }
 
-/// What is to be said where one worker of several is watched.
+fn port_of(base: &str) -> Option<u16> {
+    Address::parse(base).ok().map(|address| address.port)
+}
+
+/// What is to be said where several processes serve, of which one is watched or all are.
 #[must_use]
-pub fn one_of_many(source: &Source) -> Option<Warning> {
-    let pid = source.pid().filter(|_| source.is_node())?;
+pub fn one_of_many(source: &Source, base: &str) -> Option<Warning> {
+    if let Some(count) = source.together() {
+        return (count > 1).then(|| all_of_many(count));
+    }
+    if !source.is_node() {
+        return one_of_holders(source, port_of(base)?);
+    }
+    let pid = source.pid()?;
     let count = listening::workers(listening::parent_of_worker(pid)?).len();
     (count > 1).then(|| Warning {
         code: "cluster_worker".to_owned(),
@@ -174,6 +189,33 @@ pub fn one_of_many(source: &Source) -> Option<Warning> {
              what is told"
         ),
         advice: "start the target with one worker to have figures for each operation".to_owned(),
+    })
+}
+
+fn all_of_many(count: usize) -> Warning {
+    Warning {
+        code: "several_processes".to_owned(),
+        message: format!(
+            "the target is {count} processes, whose resident memory is told as one sum: workers \
+             that come and go move it"
+        ),
+        advice: "start the target with a fixed number of workers that are not replaced".to_owned(),
+    }
+}
+
+/// A port has no name on it: who else holds it takes a share of the operations.
+fn one_of_holders(source: &Source, port: u16) -> Option<Warning> {
+    let pid = source.pid().filter(|_| source.has_heap())?;
+    let count = together::holders(pid, port).len();
+    (count > 1).then(|| Warning {
+        code: "several_processes".to_owned(),
+        message: format!(
+            "{count} processes hold port {port}, of which {pid} alone is watched: what the others \
+             do and keep is not seen, so that `steady` speaks of this one"
+        ),
+        advice: "start the target with one worker, or give `heap = \"rss\"` to have all of them \
+                 summed"
+            .to_owned(),
     })
 }
 

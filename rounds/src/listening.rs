@@ -4,7 +4,8 @@
 //! port to `target`.
 
 use ebbtide_profiler::source::sockets;
-use std::collections::{BTreeMap, BTreeSet};
+use ebbtide_profiler::source::together::{family, kin};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 
@@ -44,35 +45,6 @@ pub fn parent_of_worker(pid: u32) -> Option<u32> {
     let variables = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let is_worker = variables.split(|byte| *byte == 0).any(|one| one.starts_with(WORKER));
     kin(pid).filter(|_| is_worker).map(|(parent, _)| parent)
-}
-
-/// The process, all that descend from it, and all of its process group.
-fn family(pid: u32) -> BTreeSet<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let others: Vec<(u32, u32, u32)> = entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(|other| kin(other).map(|(parent, group)| (other, parent, group)))
-        .collect();
-    let mut family = BTreeSet::from([pid]);
-    loop {
-        let before = family.len();
-        for (other, parent, group) in &others {
-            if *group == pid || family.contains(parent) {
-                family.insert(*other);
-            }
-        }
-        if family.len() == before {
-            return family;
-        }
-    }
-}
-
-/// Parent and process group of a process.
-fn kin(pid: u32) -> Option<(u32, u32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything; what follows the last bracket is fixed.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1);
-    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 #[cfg(test)]

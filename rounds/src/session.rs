@@ -151,7 +151,7 @@ async fn with_source(
     };
     let started = session.started();
     session.journal.note(started).await?;
-    if let Some(warning) = session.source.as_ref().and_then(one_of_many) {
+    if let Some(warning) = session.many() {
         session.journal.warn(warning).await?;
     }
     let outcome = session.parts().await;
@@ -184,6 +184,10 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
+    fn many(&self) -> Option<Warning> {
+        one_of_many(self.source.as_ref()?, &self.target.base)
+    }
+
     fn started(&self) -> Body {
         let scenario = &self.request.scenario;
         let watch = scenario.memory.as_ref();

@@ -60,7 +60,9 @@ pub fn read(bytes: &[u8]) -> Result<Profile, ParseError> {
     if resident.process.rss_bytes == 0 {
         return Err(broken("`process.rss_bytes` is missing or 0".to_owned()));
     }
-    let cell = Cell { live_bytes: resident.process.rss_bytes as f64, ..Cell::default() };
+    // Pages of files come with what is read of them, and go without being freed.
+    let bytes = resident.process.anonymous_bytes.unwrap_or(resident.process.rss_bytes);
+    let cell = Cell { live_bytes: bytes as f64, ..Cell::default() };
     let place = Arc::new(Frame::named(PLACE, "", 0));
     Ok(Profile {
         interval_bytes: 1.0,
@@ -91,6 +93,17 @@ mod tests {
         assert_eq!(told, (PLACE, "", 5_242_880.0));
         assert_eq!(site.total().live_objects, None);
         assert!(folded.notes.is_empty(), "{:?}", folded.notes);
+    }
+
+    #[test]
+    fn pages_of_files_do_not_count_where_they_are_told_apart() {
+        let memory = ProcessMemory {
+            rss_bytes: 5 << 20,
+            anonymous_bytes: Some(2 << 20),
+            ..ProcessMemory::default()
+        };
+        let profile = parse::read(&write(7, memory)).unwrap();
+        assert_eq!(profile.stacks[0].cell.live_bytes, 2_097_152.0);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod probe_file;
 mod process;
 mod signal;
 pub mod sockets;
+pub mod together;
 mod written;
 
 pub use inspector::{HEAP_SIZE_MAX, INTERVAL as NODE_INTERVAL, WholeHeap, is_node};
@@ -24,6 +25,7 @@ use hyper::Method;
 use inspector::Inspector;
 use pprof::{HEAP_PATH, Served};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -196,8 +198,9 @@ enum Way {
     Inspector(Inspector),
     /// It cannot be asked: its memory alone is seen from outside.
     Outside,
-    /// It is not to be asked: its memory seen from outside is its snapshot.
-    Resident,
+    /// It is not to be asked: its memory seen from outside is its snapshot, with that of those
+    /// that held its port with it.
+    Resident(BTreeSet<u32>),
 }
 
 /// A process that is watched.
@@ -251,13 +254,24 @@ impl Target {
     }
 
     /// Attaches to a process of this machine of which resident memory alone is looked at: whatever
-    /// it runs, nothing is asked of it and nothing changed.
+    /// it runs, nothing is asked of it and nothing changed. Those that hold its port with it, and
+    /// all that these start, count with it.
     ///
     /// # Errors
     /// [`SourceError::NoProcess`].
-    pub fn resident(pid: u32) -> Result<Self, SourceError> {
+    pub fn resident(pid: u32, port: Option<u16>) -> Result<Self, SourceError> {
         process::Status::of(pid)?;
-        Ok(Self { pid: Some(pid), probe: None, way: Way::Resident })
+        let holders = port.map(|port| together::holders(pid, port)).unwrap_or_default();
+        Ok(Self { pid: Some(pid), probe: None, way: Way::Resident(holders) })
+    }
+
+    /// Processes whose resident memory is looked at together; `None` for all other ways.
+    #[must_use]
+    pub fn together(&self) -> Option<usize> {
+        match (&self.way, self.pid) {
+            (Way::Resident(holders), Some(pid)) => Some(together::members(pid, holders).len()),
+            _ => None,
+        }
     }
 
     /// Attaches to the inspector of Node at `ws://host:port`, with or without a path. Nothing is
@@ -449,9 +463,9 @@ impl Target {
             Way::Pprof(served) => served.snapshot(self.pid, purge).await,
             Way::Written(writer) => writer.snapshot().await,
             Way::Inspector(inspector) => inspector.open().await?.snapshot().await,
-            Way::Resident => {
+            Way::Resident(holders) => {
                 let pid = self.pid.ok_or_else(|| self.not_offered("a process id"))?;
-                resident(pid)
+                resident(pid, together::memory(pid, holders)?)
             }
             Way::Outside => {
                 let pid = self.pid.ok_or_else(|| self.not_offered("a heap"))?;
@@ -495,7 +509,11 @@ impl Target {
             return inspector.open().await?.memory();
         }
         let pid = self.pid.ok_or_else(|| self.not_offered("its memory (give its pid as well)"))?;
-        Ok(Memory { pid, process: process_memory(pid)?, ..Memory::default() })
+        let process = match &self.way {
+            Way::Resident(holders) => together::memory(pid, holders)?,
+            _ => process_memory(pid)?,
+        };
+        Ok(Memory { pid, process, ..Memory::default() })
     }
 
     /// By the probe's listener: written to its folder where that is ours to read, over the wire
@@ -540,8 +558,7 @@ impl Target {
 }
 
 /// Resident memory as a snapshot.
-fn resident(pid: u32) -> Result<Fetched, SourceError> {
-    let process = process_memory(pid)?;
+fn resident(pid: u32, process: ProcessMemory) -> Result<Fetched, SourceError> {
     let sidecar = Sidecar {
         schema: ebbtide_record::snapshot::SCHEMA.to_owned(),
         pid,

@@ -21,6 +21,8 @@ pub(crate) struct Status {
     pub(crate) uid: u32,
     pub(crate) threads: u64,
     pub(crate) rss_bytes: u64,
+    /// Anonymous memory, resident and swapped out, bytes; absent where the kernel does not say.
+    pub(crate) anonymous_bytes: Option<u64>,
     /// Bit n - 1 stands for signal n.
     pub(crate) caught: u64,
 }
@@ -49,6 +51,10 @@ impl Status {
                 "Threads" => status.threads = first.parse().unwrap_or_default(),
                 // The kernel's kB are KiB.
                 "VmRSS" => status.rss_bytes = first.parse::<u64>().unwrap_or_default() * 1024,
+                "RssAnon" | "VmSwap" => {
+                    let bytes = first.parse::<u64>().unwrap_or_default() * 1024;
+                    status.anonymous_bytes = Some(status.anonymous_bytes.unwrap_or(0) + bytes);
+                }
                 "SigCgt" => status.caught = u64::from_str_radix(first, 16).unwrap_or_default(),
                 _ => {}
             }
@@ -73,12 +79,16 @@ pub fn memory(pid: u32) -> Result<ProcessMemory, SourceError> {
     let pss_bytes = summed(&rollup, "Pss:");
     // The kernel keeps the count in `status` by core, up to some hundred pages off.
     let rss_bytes = summed(&rollup, "Rss:").unwrap_or(status.rss_bytes);
+    let swapped = summed(&rollup, "Swap:").unwrap_or(0);
+    let anonymous = summed(&rollup, "Anonymous:").map(|bytes| bytes + swapped);
     let open_files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     Ok(ProcessMemory {
         rss_bytes,
         pss_bytes,
+        anonymous_bytes: anonymous.or(status.anonymous_bytes),
         threads: status.threads,
         open_files: open_files as u64,
+        processes: None,
     })
 }
 
@@ -146,10 +156,11 @@ mod tests {
     #[test]
     fn status_is_read() {
         let text = "Name:\ta b\nState:\tS (sleeping)\nUid:\t1000\t1000\t1000\t1000\n\
-                    VmRSS:\t    1844 kB\nThreads:\t3\nSigCgt:\t0000000000000800\n";
+                    VmRSS:\t    1844 kB\nRssAnon:\t 800 kB\nVmSwap:\t 24 kB\nThreads:\t3\nSigCgt:\t0000000000000800\n";
         let status = Status::parse(text);
         assert_eq!((status.name.as_str(), status.state, status.uid), ("a b", 'S', 1000));
         assert_eq!((status.threads, status.rss_bytes), (3, 1844 * 1024));
+        assert_eq!(status.anonymous_bytes, Some(824 * 1024));
         assert!(status.catches(SIGUSR2) && !status.catches(10));
     }
 
@@ -158,6 +169,8 @@ mod tests {
         let pid = std::process::id();
         let memory = memory(pid).unwrap();
         assert!(memory.rss_bytes > 100_000 && memory.threads >= 1 && memory.open_files >= 3);
+        // Pages of the executable are none of its own.
+        assert!(memory.anonymous_bytes.is_some_and(|b| b > 0 && b < memory.rss_bytes));
         assert_eq!(exe(pid), std::env::current_exe().ok());
         assert!(!is_go(pid), "this is written in Rust");
         assert!(shares_network(pid) && !shares_network(u32::MAX));

@@ -24,6 +24,18 @@ pub fn listening(pid: u32) -> BTreeMap<u64, SocketAddr> {
 pub fn owners(port: u16) -> Vec<u32> {
     let mut wanted = in_network_of(std::process::id());
     wanted.retain(|_, address| address.port() == port);
+    owners_in(&wanted)
+}
+
+/// Processes that listen on any of some addresses of the network that a process lives in.
+pub(crate) fn owners_of(pid: u32, addresses: &BTreeSet<SocketAddr>) -> BTreeSet<u32> {
+    let mut wanted = in_network_of(pid);
+    wanted.retain(|_, address| addresses.contains(address));
+    owners_in(&wanted).into_iter().collect()
+}
+
+/// Who has any of some sockets open.
+fn owners_in(wanted: &BTreeMap<u64, SocketAddr>) -> Vec<u32> {
     if wanted.is_empty() {
         return Vec::new();
     }
