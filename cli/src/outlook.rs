@@ -43,7 +43,13 @@ impl<'a> Outlook<'a> {
             let times = operation.limit_bytes / bytes;
             (operation.name.clone(), json!(operation.needed_for_limit * times))
         };
-        let operations = self.forecast.iter().flat_map(|forecast| &forecast.operations);
+        let sampled = self.scenario.target.heap != HeapSource::Rss;
+        let sampling = self.forecast.iter().filter(|_| sampled);
+        let operations = sampling.flat_map(|forecast| &forecast.operations);
+        let mut memory = json!(self.forecast);
+        if !sampled {
+            without_power(&mut memory);
+        }
         json!({
             "schema": "ebbtide/outlook/1",
             "name": self.scenario.name,
@@ -51,7 +57,7 @@ impl<'a> Outlook<'a> {
             "load_s": self.plan.duration().filter(|_| self.forecast.is_none())
                 .map(|length| length.as_secs_f64()),
             "heap": self.scenario.memory.is_some().then(|| self.heap()),
-            "memory": self.forecast,
+            "memory": memory,
             "detect_bytes": self.detect,
             "operations_needed": operations.map(needed).collect::<serde_json::Map<_, _>>(),
         })
@@ -147,6 +153,20 @@ impl<'a> Outlook<'a> {
             "\n  growth per operation that is seen with 95 % chance, at a site of its own\n{}",
             columns(&rows, 4)
         )
+    }
+}
+
+/// Takes out what only sampling of a heap promises.
+fn without_power(memory: &mut Value) {
+    let parts = [("operations", &["needed_for_limit"][..]), ("looks", &["detectable", "suffices"])];
+    for (list, keys) in parts {
+        let each = memory.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        for one in each.filter_map(Value::as_object_mut) {
+            one.retain(|key, _| !keys.contains(&key.as_str()));
+        }
+    }
+    if let Some(memory) = memory.as_object_mut() {
+        memory.remove("sample_interval_bytes");
     }
 }
 

@@ -106,6 +106,23 @@ fn power_follows_from_operations_and_samples_and_time_from_the_clock() {
 }
 
 #[test]
+fn of_resident_memory_no_power_is_promised() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = scenario(folder.path(), CLOSED, MEMORY);
+    let same = std::fs::read_to_string(&path).expect("the scenario");
+    let same = same.replace("[flow.one]", "heap = \"rss\"\n[flow.one]");
+    std::fs::write(&path, same).expect("a scenario");
+    let output = foretold(folder.path(), &path, &["--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).expect("a document");
+    let said = text(&output.stdout);
+    assert_eq!(told["memory"]["looks"].as_array().map(Vec::len), Some(3), "{said}");
+    assert_eq!(told["operations_needed"], serde_json::json!({}), "{said}");
+    for promise in ["detectable\"", "suffices", "needed_for_limit", "sample_interval"] {
+        assert!(!said.contains(promise), "{promise}: {said}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_as_ever_and_without_memory_there_is_no_power() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = scenario(folder.path(), CLOSED, "");

@@ -56,6 +56,18 @@ fn without_arguments_a_short_help_with_examples_is_shown() {
 }
 
 #[test]
+fn help_tells_no_secret_of_the_environment() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ebb"))
+        .args(["serve", "--help"])
+        .env("EBB_SERVER_DATABASE", "postgres://ebb:hunter2@db/chat")
+        .env("EBB_SERVER_SECRET", "hunter2")
+        .output()
+        .expect("the program starts");
+    let said = text(&output.stdout);
+    assert!(said.contains("EBB_SERVER_DATABASE") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
 fn bad_arguments_end_with_two() {
     for words in [
         &["lod", "http://127.0.0.1/"][..],

@@ -1,32 +1,34 @@
 //! `heap = "rss"`: a program of which nothing is known but its process is judged by its resident
-//! memory. In: programs of `tests/node`, as any other program would be, and scenarios. Out:
+//! memory. In: programs of `tests/node` and `tests/python`, and scenarios. Out:
 //! summaries of real runs. How the word is chosen is proven in the profiler's own tests.
 
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Runs a program of `tests/node` for 16 rounds, its inspector left alone.
-fn run(program: &str, step: &str, operations: u32) -> (Option<i32>, Value, tempfile::TempDir) {
+/// Runs a program of `tests` for 16 rounds, its inspector left alone.
+fn run(program: [&str; 2], step: &str, operations: u32) -> (Option<i32>, Value, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let scenario = folder.path().join("scenario.toml");
     let text = format!(
-        "schema = 1\nname = \"resident\"\n[target]\ncommand = [\"node\", \"{program}\", \
+        "schema = 1\nname = \"resident\"\n[target]\ncommand = [\"{}\", \"{}\", \
          \"${{port}}\"]\nheap = \"rss\"\n[flow.users]\nexecutor = \"constant-vus\"\nvus = 8\n\
          duration = \"10s\"\nsteps = [{step}]\n[memory]\nwarmup_rounds = 1\nrounds = 8\n\
          max_rounds = 16\noperations_per_round = {operations}\nlimit = {{ \"*\" = 2048 }}\n\
-         settle = {{ quiet = \"50ms\", timeout = \"5s\" }}\n"
+         settle = {{ quiet = \"50ms\", timeout = \"5s\" }}\n",
+        program[0], program[1]
     );
     std::fs::write(&scenario, text).expect("a scenario");
     let out = folder.path().join("run");
     let output = Command::new(env!("CARGO_BIN_EXE_ebb"))
         .args(["run", "--json", "--no-tui", "--threads", "1", "--out"])
         .args([&out, &scenario])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"))
         .stdin(Stdio::null())
         .output()
         .expect("the program starts");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let log = std::fs::read_to_string(out.join("target.log")).unwrap_or_default();
+    let said = format!("{}{log}", String::from_utf8_lossy(&output.stderr));
     let summary = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("no summary ({error}): {said}"));
     (output.status.code(), summary, folder)
@@ -35,7 +37,7 @@ fn run(program: &str, step: &str, operations: u32) -> (Option<i32>, Value, tempf
 #[test]
 fn what_grows_without_a_place_is_growing_and_the_files_say_the_same() {
     let step = "{ post = \"/ask\", name = \"POST /ask\", text = \"question ${iteration}\" }";
-    let (code, summary, folder) = run("kept.js", step, 300);
+    let (code, summary, folder) = run(["node", "node/kept.js"], step, 300);
     let memory = &summary["ebbtide"]["memory"];
     let told = format!("{memory:#}");
     let site = &memory["sites"][0];
@@ -60,9 +62,26 @@ fn what_grows_without_a_place_is_growing_and_the_files_say_the_same() {
 #[test]
 fn what_keeps_nothing_is_not_growing() {
     let step = "{ post = \"/words\", name = \"POST /words\", text = \"words of ${iteration}\" }";
-    let (code, summary, _folder) = run("steady.js", step, 300);
+    let (code, summary, _folder) = run(["node", "node/steady.js"], step, 300);
     let told = format!("{:#}", summary["ebbtide"]["memory"]);
     assert_eq!(code, Some(0), "{told}");
     assert!(!told.contains("\"leaking\"") && !told.contains("\"growing\""), "{told}");
     assert!(told.contains("resident memory of the process"), "{told}");
+    assert!(!told.contains("would have been seen"), "{told}");
+}
+
+#[test]
+fn what_forked_workers_keep_is_seen_and_nobody_is_told_anything() {
+    let step = "{ post = \"/ask\", name = \"POST /ask\", text = \"question ${iteration}\" }";
+    let (code, summary, folder) = run(["python3", "python/prefork.py"], step, 300);
+    let memory = &summary["ebbtide"]["memory"];
+    let told = format!("{memory:#}");
+    let site = &memory["sites"][0];
+    assert_eq!((code, site["verdict"].as_str()), (Some(98), Some("growing")), "{told}");
+    let growth = site["growth_per_op"]["value"].as_f64().unwrap_or_default();
+    assert!((14_000.0..24_000.0).contains(&growth), "{told}");
+    let warnings = format!("{:#}", summary["ebbtide"]["warnings"]);
+    assert!(warnings.contains("the target is 3 processes"), "{warnings}");
+    let log = std::fs::read_to_string(folder.path().join("run/target.log")).expect("a log");
+    assert!(log.lines().any(|line| line == "told:"), "{log}");
 }

@@ -35,6 +35,7 @@ pub(crate) struct Serve {
     room: Vec<String>,
     /// Where accounts, rooms and messages are kept: `memory`, a file of SQLite, or postgres://...
     #[arg(long, default_value = "memory", value_name = "WHERE", env = "EBB_SERVER_DATABASE")]
+    #[arg(hide_env_values = true)]
     database: String,
     /// Whether guests may read and write in public rooms, or accounts alone
     #[arg(long, default_value_t = true, action = ArgAction::Set, env = "EBB_SERVER_OPEN")]
