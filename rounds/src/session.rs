@@ -185,6 +185,8 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn many(&self) -> Option<Warning> {
+        // Without a watch nothing is said of memory that others could have a share in.
+        self.request.scenario.memory.as_ref()?;
         one_of_many(self.source.as_ref()?, &self.target.base)
     }
 
