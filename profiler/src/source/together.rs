@@ -37,9 +37,11 @@ pub fn holders(pid: u32, port: u16) -> BTreeSet<u32> {
 
 /// The process, those that hold its port with it, and all that these have started since.
 pub(crate) fn members(pid: u32, holders: &BTreeSet<u32>) -> BTreeSet<u32> {
-    let all = everybody();
+    let mut all = everybody();
     // A manager of services that holds the socket as well has started us too, and is no server.
     let ours = ancestors(std::process::id(), &all);
+    // Nor are we, where the first process of a container is watched that has started us.
+    all.remove(&std::process::id());
     let roots = holders.iter().filter(|holder| !ours.contains(holder)).copied();
     descendants(roots.chain([pid]).collect(), &all)
 }
