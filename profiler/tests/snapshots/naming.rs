@@ -4,7 +4,7 @@
 
 use ebbtide_profiler::frame::Frame;
 use ebbtide_profiler::profile::{Location, Mapping, StackSample};
-use ebbtide_profiler::{Cell, Profile, SiteRules, Symbolizer, site};
+use ebbtide_profiler::{Profile, SiteRules, Symbolizer, site};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! Needs rustc and binutils, which rustc needs as well.
 
 use ebbtide_profiler::profile::{Location, Mapping, StackSample};
-use ebbtide_profiler::{Cell, Profile, Symbolizer};
+use ebbtide_profiler::{Profile, Symbolizer};
 use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
 use std::fs::File;
 use std::io::Read;

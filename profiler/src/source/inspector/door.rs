@@ -123,21 +123,8 @@ pub(super) async fn of_process(pid: u32, traces: &Mutex<Traces>) -> Result<Door,
     // Before it is sent: it may be opened by us from now on, whatever becomes of this question.
     let before = traces().before.get_or_insert(before).clone();
     send(pid)?;
-    let (asked, deadline) = (Instant::now(), Instant::now() + OPEN_WITHIN);
-    let mut old = before.values();
-    while Instant::now() < deadline {
-        if let Some(door) = new_one(pid, &before).await {
-            return Ok(door);
-        }
-        // It may have been open all the time, at a port that nothing tells.
-        if asked.elapsed() > OLD_AFTER
-            && let Some(address) = old.next()
-            && let Some(path) = ask(*address).await
-        {
-            return Ok(Door::at(*address, path, pid, false));
-        }
-        process::Status::of(pid)?;
-        tokio::time::sleep(LOOK_PAUSE).await;
+    if let Some(door) = opened(pid, &before).await? {
+        return Ok(door);
     }
     Err(refused(match holder(pid, words.ip(), wanted) {
         Some(other) => format!(
@@ -150,6 +137,27 @@ pub(super) async fn of_process(pid: u32, traces: &Mutex<Traces>) -> Result<Door,
             OPEN_WITHIN.as_secs()
         ),
     }))
+}
+
+/// Waits for the inspector that the signal opens, or for an old one to answer.
+async fn opened(pid: u32, before: &Sockets) -> Result<Option<Door>, SourceError> {
+    let (asked, deadline) = (Instant::now(), Instant::now() + OPEN_WITHIN);
+    let mut old = before.values();
+    while Instant::now() < deadline {
+        if let Some(door) = new_one(pid, before).await {
+            return Ok(Some(door));
+        }
+        // It may have been open all the time, at a port that nothing tells.
+        if asked.elapsed() > OLD_AFTER
+            && let Some(address) = old.next()
+            && let Some(path) = ask(*address).await
+        {
+            return Ok(Some(Door::at(*address, path, pid, false)));
+        }
+        process::Status::of(pid)?;
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
+    Ok(None)
 }
 
 /// The inspector at `ws://host:port/id`, `ws://host:port` or `http://host:port`.
