@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn status_is_read() {
         let text = "Name:\ta b\nState:\tS (sleeping)\nUid:\t1000\t1000\t1000\t1000\n\
-                    VmRSS:\t    1844 kB\nRssAnon:\t 800 kB\nVmSwap:\t 24 kB\nThreads:\t3\nSigCgt:\t0000000000000800\n";
+                    VmRSS:\t    1844 kB\nRssAnon:\t 800 kB\nVmSwap:\t 24 kB\nThreads:\t3\n\
+                    SigCgt:\t0000000000000800\n";
         let status = Status::parse(text);
         assert_eq!((status.name.as_str(), status.state, status.uid), ("a b", 'S', 1000));
         assert_eq!((status.threads, status.rss_bytes), (3, 1844 * 1024));
