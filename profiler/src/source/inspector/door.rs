@@ -143,9 +143,16 @@ pub(super) async fn of_process(pid: u32, traces: &Mutex<Traces>) -> Result<Door,
 async fn opened(pid: u32, before: &Sockets) -> Result<Option<Door>, SourceError> {
     let (asked, deadline) = (Instant::now(), Instant::now() + OPEN_WITHIN);
     let mut old = before.values();
+    let mut again = false;
     while Instant::now() < deadline {
         if let Some(door) = new_one(pid, before).await {
             return Ok(Some(door));
+        }
+        // An inspector that was open still, and about to be closed, took the signal for nothing.
+        let now = sockets::listening(pid);
+        if !again && before.keys().any(|socket| !now.contains_key(socket)) {
+            again = true;
+            send(pid)?;
         }
         // It may have been open all the time, at a port that nothing tells.
         if asked.elapsed() > OLD_AFTER
