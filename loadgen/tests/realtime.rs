@@ -10,6 +10,7 @@ mod support;
 
 use ebbtide_loadgen::{Engine, Pass, Plan, Quick, Scenario, Totals};
 use ebbtide_record::event::MetricsSoFar;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -265,7 +266,10 @@ async fn a_lost_socket_does_not_wait_for_another_that_comes_back_later() {
     assert!(so_far.errors.is_empty(), "{:?}", so_far.errors);
     let heads = server.heads.lock().unwrap();
     let paths: Vec<&str> = heads.iter().filter_map(|head| head.split(' ').nth(1)).collect();
-    assert_eq!(paths, ["/slow", "/quick", "/quick", "/slow"]);
+    // The first two are each told by a thread of its own, in any order.
+    let first: BTreeSet<&str> = paths.iter().take(2).copied().collect();
+    assert_eq!(first, BTreeSet::from(["/slow", "/quick"]), "{paths:?}");
+    assert_eq!(paths[2..], ["/quick", "/slow"], "{paths:?}");
 }
 
 /// A turn of a user ends on time, although there is always more to read.
