@@ -15,7 +15,11 @@ use std::time::Duration;
 use support::{Client, Running, soon, start, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+/// The census counts the whole process, and so all tests in it: one after the other.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// What npm's clients say of the server, run by a script of ours.
 async fn run_script(name: &str, address: String) -> String {
@@ -40,6 +44,7 @@ fn live() -> BTreeMap<&'static str, u64> {
 
 #[tokio::test]
 async fn npms_clients_meet_and_lose_nothing() {
+    let _alone = ALONE.lock().await;
     let limits = Limits {
         typing: Duration::from_millis(150),
         // In memory a key is known as long as its message is kept.
@@ -80,6 +85,7 @@ async fn bare(server: &Running, room: &str) -> Client {
 
 #[tokio::test]
 async fn who_does_not_read_is_closed_and_nobody_else_notices() {
+    let _alone = ALONE.lock().await;
     let limits = Limits { queue_bytes: 256 << 10, ..Limits::default() };
     let server = start(Config { limits, ..Config::default() }).await;
     let mut slow = bare(&server, "lobby").await;
@@ -103,6 +109,7 @@ async fn who_does_not_read_is_closed_and_nobody_else_notices() {
 
 #[tokio::test]
 async fn who_goes_without_a_word_is_forgotten() {
+    let _alone = ALONE.lock().await;
     let server = start(Config { limits: brisk(), ..Config::default() }).await;
     let nothing = live();
     let open = "/socket.io/?EIO=4&transport=polling";
@@ -129,6 +136,7 @@ async fn who_goes_without_a_word_is_forgotten() {
 
 #[tokio::test]
 async fn pages_of_other_sites_are_refused() {
+    let _alone = ALONE.lock().await;
     let origins = vec!["https://chat.example".to_owned()];
     let server = start(Config { origins, ..Config::default() }).await;
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\

@@ -28,11 +28,11 @@ fn setup_says_what_to_install_by_hand() {
     for (programs, expected) in [
         (
             &[][..],
-            "missing: make tmux chromium golang-go valgrind gcc postgresql g++; this machine has",
+            "missing: make tmux chromium golang-go valgrind gcc postgresql python3 g++; this",
         ),
         (
             &[refusing, sudo],
-            "install them by hand: make tmux chromium golang-go valgrind gcc postgresql g++",
+            "by hand: make tmux chromium golang-go valgrind gcc postgresql python3 g++",
         ),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
