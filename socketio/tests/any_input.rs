@@ -111,8 +111,9 @@ fn serve(transport: Transport, inputs: Vec<Input>) {
         let session = connection.session();
         match input {
             Input::Poll(_) => hanging += i32::from(session.poll(now).is_ok()),
-            // A host says so of a GET that hangs alone.
+            // A host says so of a GET that hangs alone: what waits to be given out goes first.
             Input::PollLost => {
+                while session.next_output().is_some() {}
                 session.poll_lost(now);
                 hanging = 0;
             }
