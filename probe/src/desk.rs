@@ -206,10 +206,9 @@ impl Desk {
         let raw = jemalloc::dump()?;
         #[cfg_attr(not(feature = "ages"), expect(unused_mut, reason = "ages are put into it"))]
         let mut dump = Dump::parse(&raw)?;
-        #[cfg_attr(not(feature = "ages"), expect(unused_mut, reason = "ages are told in one"))]
-        let mut comments = self.comments(&dump);
+        let comments = self.comments(&dump);
         #[cfg(feature = "ages")]
-        comments.push(format!("ages_lost={}", crate::generations::mark(&mut dump.stacks)));
+        let comments = [comments, vec![crate::generations::mark(&mut dump.stacks)]].concat();
         let mappings = self.build_ids.mappings(dump.maps);
         let about = About {
             at_unix_ms,
@@ -222,12 +221,17 @@ impl Desk {
 
     fn comments(&self, dump: &Dump<'_>) -> Vec<String> {
         let accumulated = if self.heap.accumulates { "yes" } else { "no, alloc columns are 0" };
+        #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+        let unwinder = if crate::backtrace::distrusted() { "libgcc" } else { "frame sizes" };
+        #[cfg(not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")))]
+        let unwinder = "libgcc";
         vec![
             format!("exe={}", self.identity.exe),
             format!("command={}", self.identity.command),
             format!("pid={}", self.identity.pid),
             "allocator=jemalloc size classes".to_owned(),
             format!("accumulated={accumulated}"),
+            format!("unwinder={unwinder}"),
             // jemalloc's own sum: a reader can hold its sum over the stacks against it.
             format!("inuse_space_total={:.0}", dump.total.live.bytes),
         ]

@@ -10,12 +10,10 @@
 
 use crate::census;
 use crate::dump::Stack;
-use crate::error::StartError;
-use crate::jemalloc::refused;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{
-    AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use tikv_jemalloc_ctl::raw;
@@ -63,20 +61,21 @@ static TABLE: [Slot; SLOTS] = [const {
 /// Samples that found no place.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
+/// Whether jemalloc has no such controls.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
 /// `prof_sample_hook_t`: address, size asked for, stack, its length, size given.
 type SampleHook = unsafe extern "C" fn(*const c_void, usize, *mut *mut c_void, u32, usize);
 /// `prof_sample_free_hook_t`: address, size given.
 type FreeHook = unsafe extern "C" fn(*const c_void, usize);
 
-/// Lets jemalloc tell births and deaths from now on.
-///
-/// # Errors
-///
-/// [`StartError::Jemalloc`] where this build of jemalloc has no such controls.
-pub(crate) fn install() -> Result<(), StartError> {
+/// Lets jemalloc tell births and deaths from now on. Where this build of it cannot, snapshots say
+/// so and go without ages.
+pub(crate) fn install() {
     // What a probe before this one left there has died unseen, or will.
     forget();
-    set(Some(sampled as SampleHook), Some(freed as FreeHook))
+    let refused = set(Some(sampled as SampleHook), Some(freed as FreeHook)).is_err();
+    REFUSED.store(refused, Relaxed);
 }
 
 /// Forgets all, and lets jemalloc tell nothing any more.
@@ -95,16 +94,12 @@ fn forget() {
     }
 }
 
-fn set(sample: Option<SampleHook>, free: Option<FreeHook>) -> Result<(), StartError> {
+fn set(sample: Option<SampleHook>, free: Option<FreeHook>) -> tikv_jemalloc_ctl::Result<()> {
     // The frees first: an object whose end goes unseen would grow old in the table.
-    let (name, free_name) =
-        ("experimental.hooks.prof_sample", "experimental.hooks.prof_sample_free");
     // SAFETY: both controls take a function of this type, or null, which `None` is.
     unsafe {
-        raw::write(b"experimental.hooks.prof_sample_free\0", free)
-            .map_err(|error| refused(free_name, &error))?;
+        raw::write(b"experimental.hooks.prof_sample_free\0", free)?;
         raw::write(b"experimental.hooks.prof_sample\0", sample)
-            .map_err(|error| refused(name, &error))
     }
 }
 
@@ -145,9 +140,12 @@ fn born(address: usize, stack: u64, now_s: u32) {
     // Known already: it has grown in place; or it is another's, who has moved and is not told of
     // yet. Then its age is too high for as long as it lives, which takes no leak back.
     if let Some(slot) = window(address).find(|slot| slot.address.load(Acquire) == address) {
-        slot.stack.store(stack, Relaxed);
-        slot.times.fetch_add(1, Relaxed);
-        return;
+        // At 0 its object has just died, and the slot is about to be free.
+        let again = |times: u32| (times > 0).then_some(times.saturating_add(1));
+        if slot.times.fetch_update(AcqRel, Relaxed, again).is_ok() {
+            slot.stack.store(stack, Relaxed);
+            return;
+        }
     }
     let free = window(address)
         .find(|slot| slot.address.compare_exchange(0, CLAIMED, AcqRel, Relaxed).is_ok());
@@ -157,7 +155,7 @@ fn born(address: usize, stack: u64, now_s: u32) {
     };
     slot.stack.store(stack, Relaxed);
     slot.birth_s.store(now_s, Relaxed);
-    slot.times.store(1, Relaxed);
+    slot.times.store(1, Release);
     slot.address.store(address, Release);
 }
 
@@ -165,7 +163,7 @@ fn died(address: usize) {
     let Some(slot) = window(address).find(|slot| slot.address.load(Acquire) == address) else {
         return;
     };
-    if slot.times.fetch_sub(1, Relaxed) == 1 {
+    if slot.times.fetch_update(AcqRel, Relaxed, |times| times.checked_sub(1)) == Ok(1) {
         slot.address.store(0, Release);
     }
 }
@@ -178,8 +176,12 @@ fn hash(addresses: impl Iterator<Item = u64>) -> u64 {
 }
 
 /// Puts beside each stack how old its live samples are, in classes of at least so many seconds.
-/// Returns how many samples of the process's life found no place and have no age.
-pub(crate) fn mark(stacks: &mut [Stack]) -> u64 {
+/// Returns a comment for the snapshot: how many samples of the process's life found no place and
+/// have no age, or why none has.
+pub(crate) fn mark(stacks: &mut [Stack]) -> String {
+    if REFUSED.load(Relaxed) {
+        return "ages_off=this build of jemalloc has no hooks for samples".to_owned();
+    }
     let mut ages: HashMap<u64, [u64; BOUNDS_S.len()]> = HashMap::new();
     let now_s = census::now_s();
     for slot in &TABLE {
@@ -195,7 +197,7 @@ pub(crate) fn mark(stacks: &mut [Stack]) -> u64 {
         let told = BOUNDS_S.iter().zip(counts).filter(|(_, count)| **count > 0);
         stack.ages = told.map(|(bound, count)| (*bound, *count)).collect();
     }
-    LOST.load(Relaxed)
+    format!("ages_lost={}", LOST.load(Relaxed))
 }
 
 #[cfg(test)]

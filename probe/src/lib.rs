@@ -21,6 +21,8 @@ mod admin;
 mod ages;
 mod allocator;
 mod announce;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+mod backtrace;
 mod census;
 mod clock;
 mod desk;

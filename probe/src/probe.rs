@@ -97,10 +97,12 @@ impl Options {
         parts.stop = Some(stop);
         census::enable(self.census);
         if heap.off.is_none() {
+            #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+            crate::backtrace::install();
             jemalloc::activate(heap.lg_sample)?;
             parts.sampling = true;
             #[cfg(feature = "ages")]
-            crate::generations::install()?;
+            crate::generations::install();
         }
         parts.thread = Some(watch::spawn(Watch {
             desk: Desk::new(identity, heap, shelf),
