@@ -2,6 +2,7 @@
 //! sites, compared. Without arguments two profiles are made up, 16,384 stacks of 30 frames with
 //! names inside, as Go writes them; with `--write DIR` they are left there for other tools. With
 //! two files those are taken; addresses without names cost their symbols once, in the first run.
+//! With `--once` before them everything is done once and not timed: for who times the process.
 //!
 //! `cargo run --release -p ebbtide-profiler --example pprof_speed -- [--write DIR | FILE FILE]`
 
@@ -33,6 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let files = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => [written(1)?, written(2)?],
+        ["--once", ref files @ ..] => return once(files),
         ["--write", folder] => {
             let files = [written(1)?, written(2)?];
             for (file, name) in files.iter().zip(["before.pb.gz", "after.pb.gz"]) {
@@ -72,6 +74,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// Reads and folds one or two files, and compares two.
+fn once(files: &[&str]) -> Result<(), Box<dyn std::error::Error>> {
+    let mut symbolizer = Symbolizer::new();
+    let mut folded = Vec::new();
+    for file in files {
+        let profile = parse::read(&std::fs::read(file)?)?;
+        let symbols = symbolizer.resolve(&profile);
+        folded.push(site::fold(&profile, &symbols, &SiteRules::default()));
+    }
+    println!("{} sites", folded.first().map_or(0, |folded| folded.sites.len()));
+    if let [before, after] = folded.as_slice() {
+        println!("{} rows", diff::diff(before, after).rows.len());
+    }
+    Ok(())
+}
+
 /// Both files at once; the time on the wall.
 fn side_by_side(files: &[Vec<u8>; 2]) -> Duration {
     let fold = |file: &[u8]| {
@@ -89,23 +107,31 @@ fn side_by_side(files: &[Vec<u8>; 2]) -> Duration {
     begin.elapsed()
 }
 
-/// Both files from bytes to a difference: the time of each step.
+/// Both files, one after the other, from bytes to a difference: the time of each step.
 fn run(
     files: &[Vec<u8>; 2],
     symbolizer: &mut Symbolizer,
 ) -> Result<[Duration; 4], Box<dyn std::error::Error>> {
-    let begin = now();
-    let profiles = [parse::read(&files[0])?, parse::read(&files[1])?];
-    let read = now() - begin;
-    let symbols = [symbolizer.resolve(&profiles[0]), symbolizer.resolve(&profiles[1])];
-    let named = now() - begin;
-    let rules = SiteRules::default();
-    let fold = |at: usize| site::fold(&profiles[at], &symbols[at], &rules);
-    let folded = [fold(0), fold(1)];
-    let done = now() - begin;
+    let mut times = [Duration::ZERO; 4];
+    let mut last = now();
+    let mut step = |at: usize| {
+        let time = now();
+        times[at] += time - std::mem::replace(&mut last, time);
+    };
+    let mut folded = Vec::new();
+    for file in files {
+        let profile = parse::read(file)?;
+        step(0);
+        let symbols = symbolizer.resolve(&profile);
+        step(1);
+        folded.push(site::fold(&profile, &symbols, &SiteRules::default()));
+        step(2);
+        drop((profile, symbols));
+        step(0);
+    }
     std::hint::black_box(diff::diff(&folded[0], &folded[1]));
-    let all = now() - begin;
-    Ok([read, named - read, done - named, all - done])
+    step(3);
+    Ok(times)
 }
 
 /// CPU time of this thread.

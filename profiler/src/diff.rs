@@ -8,11 +8,11 @@
 use crate::hash::Quick;
 use crate::profile::Cell;
 use crate::series::UNCOUNTED_BYTES;
-use crate::site::{Folded, FoldedCell, FoldedSite};
+use crate::site::{Folded, FoldedSite};
 use ebbtide_record::Kind;
 use ebbtide_record::verdict::{Estimate, FrameLine};
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Confidence of the intervals.
 pub const CONFIDENCE: f64 = 0.95;
@@ -62,7 +62,7 @@ pub struct DiffRow {
     /// Growth, objects; `None` where a snapshot does not count them.
     pub objects: Option<Estimate>,
     /// The largest stack, the allocating end first.
-    pub stack: Vec<FrameLine>,
+    pub stack: Vec<Arc<FrameLine>>,
 }
 
 impl DiffRow {
@@ -155,27 +155,26 @@ struct Change {
 }
 
 impl Change {
-    fn of_site(
-        (old, new): (Option<&FoldedSite>, Option<&FoldedSite>),
+    fn of_site<'a>(
+        (old, new): (Option<&'a FoldedSite>, Option<&'a FoldedSite>),
         intervals: (f64, f64),
     ) -> Self {
         // In a fixed order: sums of floats depend on it.
-        let cells = |site: Option<&FoldedSite>| -> Vec<FoldedCell> {
-            let mut cells = site.map_or(Vec::new(), |site| site.cells.clone());
-            cells.sort_unstable_by_key(|cell| cell.stack);
+        let cells = |site: Option<&'a FoldedSite>| -> Vec<(u64, &'a Cell)> {
+            let cells = site.map_or(&[][..], |site| &site.cells);
+            let mut cells: Vec<_> = cells.iter().map(|cell| (cell.stack, &cell.cell)).collect();
+            cells.sort_unstable_by_key(|(stack, _)| *stack);
             cells
         };
         let (old, new) = (cells(old), cells(new));
         let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
         let mut change = Self::default();
         while let Some(stack) =
-            [old.peek(), new.peek()].into_iter().flatten().map(|c| c.stack).min()
+            [old.peek(), new.peek()].into_iter().flatten().map(|(stack, _)| *stack).min()
         {
-            let of = |cells: &mut std::iter::Peekable<std::slice::Iter<'_, FoldedCell>>| {
-                cells.next_if(|cell| cell.stack == stack).map(|cell| cell.cell)
-            };
-            let (old, new) = (of(&mut old), of(&mut new));
-            change.join(&Self::of_cell(old.as_ref(), new.as_ref(), intervals));
+            let old = old.next_if(|(of, _)| *of == stack).map(|(_, cell)| *cell);
+            let new = new.next_if(|(of, _)| *of == stack).map(|(_, cell)| *cell);
+            change.join(&Self::of_cell(old, new, intervals));
         }
         change
     }

@@ -7,6 +7,7 @@ use crate::profile::Cell;
 use crate::site::{Folded, FoldedSite};
 use crate::stacks::Stacks;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What a row of a comparison stands for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -96,7 +97,10 @@ fn by_stack(folded: &Folded, stacks: &Stacks) -> Vec<FoldedSite> {
     for site in &folded.sites {
         for (cell, origin) in site.cells.iter().zip(&site.origins) {
             let row = rows.get(&cell.stack).map(|place| &stacks.rows[*place]);
-            let stack = row.map_or_else(|| site.stack.clone(), |row| stacks.lines(row));
+            let stack = row.map_or_else(
+                || site.stack.clone(),
+                |row| stacks.lines(row).into_iter().map(Arc::new).collect(),
+            );
             let at_site = stack.iter().find(|line| {
                 line.file == site.file && line.function.starts_with(site.function.as_str())
             });

@@ -7,6 +7,7 @@ use crate::hash::{self, Quick};
 use crate::own::{self, FileRole, Ownership, Role};
 use crate::profile::Profile;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Where in a location's frames the site of a stack is, if it is in this location.
@@ -27,6 +28,34 @@ pub(crate) struct Seen {
     pub(crate) name: u32,
 }
 
+/// Where the frames of one role are: whether there is one, and where.
+#[derive(Default)]
+pub(crate) struct Spots {
+    /// Of each location, a byte each: a stack asks this list for most of its locations.
+    there: Vec<bool>,
+    spots: Vec<Spot>,
+}
+
+impl Spots {
+    fn push(&mut self, spot: Option<Spot>) {
+        self.there.push(spot.is_some());
+        self.spots.push(spot.unwrap_or(Spot { frame: 0, line: 0 }));
+    }
+
+    /// The spot of a location, if it has one.
+    pub(crate) fn of(&self, location: u32) -> Option<Spot> {
+        let at = location as usize;
+        self.there.get(at).is_some_and(|there| *there).then(|| self.spots[at])
+    }
+
+    /// The first of some locations that has a spot: its index, and the spot.
+    pub(crate) fn first(&self, locations: &[u32]) -> Option<(usize, Spot)> {
+        let there = |at: &u32| self.there.get(*at as usize).is_some_and(|there| *there);
+        let index = locations.iter().position(there)?;
+        Some((index, self.spots[locations[index] as usize]))
+    }
+}
+
 /// A function in a file.
 pub(crate) struct Name {
     /// The file as [`short_file`] has it.
@@ -39,13 +68,15 @@ pub(crate) struct Name {
 
 /// All locations of a profile.
 pub(crate) struct Places {
-    /// Of each frame of each location.
-    pub(crate) frames: Vec<Vec<Seen>>,
+    /// Frames of all locations, one location behind the other.
+    seen: Vec<Seen>,
+    /// Where each location's frames begin in `seen`; one more than there are locations.
+    begins: Vec<u32>,
     /// The innermost own frame of each location. This and the next two are lists of their own,
     /// small enough for the processor's cache: each frame of each stack asks them.
-    pub(crate) own: Vec<Option<Spot>>,
+    pub(crate) own: Spots,
     /// The innermost library's frame of each location.
-    pub(crate) library: Vec<Option<Spot>>,
+    pub(crate) library: Spots,
     /// Of each location by function, file and line.
     hashes: Vec<u64>,
     /// Each function in its file, once.
@@ -57,45 +88,67 @@ impl Places {
     pub(crate) fn of(profile: &Profile, symbols: &Symbols, ownership: &Ownership<'_>) -> Self {
         let count = symbols.frames.len();
         let mut places = Self {
-            frames: Vec::with_capacity(count),
-            own: vec![None; count],
-            library: vec![None; count],
+            seen: Vec::with_capacity(count),
+            begins: Vec::with_capacity(count + 1),
+            own: Spots::default(),
+            library: Spots::default(),
             hashes: Vec::with_capacity(count),
             names: Vec::new(),
         };
         let mut known = Known::default();
+        places.begins.push(0);
         for (at, frames) in symbols.frames.iter().enumerate() {
             let is_shared = is_shared(profile, at);
-            let mut all = Vec::with_capacity(frames.len());
+            let begin = places.seen.len();
             let mut whole = frames.len() as u64;
             for frame in frames.iter() {
                 let name = known.index(frame, &mut places.names, ownership);
                 let Name { hash, role, is_door, .. } = places.names[name as usize];
                 whole = hash::join(hash::join(whole, hash), u64::from(frame.line));
                 let role = if is_shared && role == Role::Own { Role::Library } else { role };
-                all.push(Seen { role, name });
+                places.seen.push(Seen { role, name });
                 if is_door {
                     // What the language's door calls is the allocator, whoever has written it.
-                    all.iter_mut().for_each(|inner| inner.role = Role::Allocator);
+                    places.seen[begin..].iter_mut().for_each(|it| it.role = Role::Allocator);
                 }
             }
             let innermost = |role: Role| {
-                let frame = all.iter().position(|seen| seen.role == role)?;
+                let frame = places.seen[begin..].iter().position(|seen| seen.role == role)?;
                 Some(Spot { frame: frame as u32, line: frames[frame].line })
             };
-            places.own[at] = innermost(Role::Own);
-            places.library[at] = innermost(Role::Library);
-            places.frames.push(all);
+            let (own, library) = (innermost(Role::Own), innermost(Role::Library));
+            places.own.push(own);
+            places.library.push(library);
+            places.begins.push(places.seen.len() as u32);
             places.hashes.push(whole);
         }
         places
     }
 
-    /// The hash of a stack of locations.
+    /// Frames of all locations.
+    pub(crate) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// The frames of a location, as places for [`Self::seen`].
+    pub(crate) fn range(&self, location: u32) -> Range<usize> {
+        let at = location as usize;
+        match self.begins.get(at..at.saturating_add(2)) {
+            Some([begin, end]) => *begin as usize..*end as usize,
+            _ => 0..0,
+        }
+    }
+
+    /// A frame of a location.
+    pub(crate) fn seen(&self, place: usize) -> Seen {
+        self.seen[place]
+    }
+
+    /// The hash of a stack of locations. Those of the locations are spread over all bits
+    /// already, so that one step for each is enough.
     pub(crate) fn hash(&self, stack: &[u32]) -> u64 {
-        stack.iter().fold(stack.len() as u64, |hash, location| {
-            self.hashes.get(*location as usize).map_or(hash, |place| hash::join(hash, *place))
-        })
+        let places = stack.iter().filter_map(|location| self.hashes.get(*location as usize));
+        hash::join(places.fold(stack.len() as u64, |hash, place| hash::chain(hash, *place)), 0)
     }
 }
 

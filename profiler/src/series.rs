@@ -162,7 +162,7 @@ impl Series {
             track.file = site.file;
             track.line = site.line;
             track.kind = site.kind;
-            track.stack = site.stack;
+            track.stack = site.stack.iter().map(|line| (**line).clone()).collect();
             for row in &site.ages {
                 let Some(cell) = site.cells.get(row.at as usize) else { continue };
                 let ages = &mut track.stacks.entry(cell.stack).or_default().ages;

@@ -6,14 +6,15 @@
 //! allocator and the language's library. Closures count as the function they were written in.
 
 use crate::frame::{Frame, Symbols, enclosing_function, short_file};
-use crate::hash::{self, Quick};
+use crate::hash::{self, Finder, Quick};
 use crate::kind::{Asked, Evidence, KindTable};
 use crate::own::{Ownership, Role};
-use crate::place::{Places, Seen, Spot};
+use crate::place::{Places, Seen, Spot, Spots};
 use crate::profile::{Aged, Cell, Form, Profile, StackSample};
 use ebbtide_record::Kind;
 use ebbtide_record::verdict::FrameLine;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Stacks of a site, the largest first, that are asked for its kind.
 const STACKS_ASKED: usize = 4;
@@ -78,7 +79,7 @@ pub struct FoldedSite {
     pub ages: Vec<Aged>,
     /// The stack of the largest cell, the allocating end first, without the allocator's own
     /// frames, at most [`STACK_SHOWN`].
-    pub stack: Vec<FrameLine>,
+    pub stack: Vec<Arc<FrameLine>>,
 }
 
 impl FoldedSite {
@@ -105,7 +106,7 @@ pub fn fold(profile: &Profile, symbols: &Symbols, rules: &SiteRules) -> Folded {
     // Which cell each stack went into, where anybody will ask.
     let mut taken_of = Vec::new();
     for (index, stack) in profile.stacks.iter().enumerate() {
-        let taken = folding.take(index, stack);
+        let taken = folding.take(index as u32, stack);
         if profile.ages.is_some() {
             taken_of.push(taken);
         }
@@ -116,18 +117,16 @@ pub fn fold(profile: &Profile, symbols: &Symbols, rules: &SiteRules) -> Folded {
     for (site, row) in ages {
         built[site].ages.push(row);
     }
-    let mut sites: Vec<FoldedSite> =
+    let mut sites: Vec<(f64, FoldedSite)> =
         built.into_iter().map(|building| folding.finish(building, &mut kinds)).collect();
-    let bytes: HashMap<String, f64, Quick> =
-        sites.iter().map(|site| (site.id.clone(), site.total().live_bytes)).collect();
-    sites.sort_by(|a, b| bytes[&b.id].total_cmp(&bytes[&a.id]).then_with(|| a.id.cmp(&b.id)));
+    sites.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
     let notes = profile.notes.iter().chain(&symbols.notes).cloned().collect();
     Folded {
         form: profile.form,
         interval_bytes: profile.interval_bytes,
         live_bytes: profile.live_bytes(),
         live_objects: profile.live_objects(),
-        sites,
+        sites: sites.into_iter().map(|(_, site)| site).collect(),
         age_bounds_s: profile.ages.as_ref().map(|ages| ages.bounds_s.clone()).unwrap_or_default(),
         notes,
     }
@@ -149,19 +148,19 @@ struct Building {
 
 /// A cell on its way to its site.
 struct Taken {
-    site: usize,
-    cell: FoldedCell,
+    stack: u64,
+    site: u32,
     origin: Origin,
 }
 
 #[derive(Clone, Copy)]
 struct Origin {
     /// Index into the profile's stacks.
-    stack: usize,
+    stack: u32,
     /// Index into the locations of the stack.
-    location: usize,
+    location: u32,
     /// Index into the frames of the location.
-    frame: usize,
+    frame: u32,
     /// Its line.
     line: u32,
 }
@@ -171,51 +170,60 @@ struct Folding<'a> {
     symbols: &'a Symbols,
     rules: &'a SiteRules,
     places: Places,
+    /// Frames as they are shown, by place: made once for all stacks that show them.
+    lines: Vec<Option<Arc<FrameLine>>>,
     sites: Vec<Building>,
-    /// By location and frame.
-    site_at: HashMap<(u32, usize), usize, Quick>,
+    /// By place: the site there, or [`UNSEEN`].
+    site_at: Vec<u32>,
     /// By function and file.
-    site_named: HashMap<(String, String), usize, Quick>,
+    site_named: HashMap<(String, String), u32, Quick>,
     /// Cells in the order in which their stacks came; handed to the sites when all are there.
     taken: Vec<Taken>,
+    /// Stacks that were there before: the index into `taken`, and that of the stack.
+    again: Vec<(u32, u32)>,
     /// By hash of the stack.
-    cell_of: HashMap<u64, u32, Quick>,
+    cell_of: Finder,
     /// Go wrote it, with a row for each stack and size.
     of_go: bool,
 }
+
+/// No stack has had its site here.
+const UNSEEN: u32 = u32::MAX;
 
 impl<'a> Folding<'a> {
     fn new(profile: &'a Profile, symbols: &'a Symbols, rules: &'a SiteRules) -> Self {
         let frames = symbols.frames.iter().flat_map(|frames| frames.iter().map(AsRef::as_ref));
         let ownership = Ownership::new(&rules.own, frames);
+        let places = Places::of(profile, symbols, &ownership);
         Self {
             profile,
             symbols,
             rules,
-            places: Places::of(profile, symbols, &ownership),
+            lines: vec![None; places.len()],
+            site_at: vec![UNSEEN; places.len()],
+            places,
             sites: Vec::new(),
-            site_at: HashMap::default(),
             site_named: HashMap::default(),
             taken: Vec::with_capacity(profile.stacks.len()),
-            cell_of: HashMap::with_capacity_and_hasher(profile.stacks.len(), Quick::default()),
+            again: Vec::new(),
+            cell_of: Finder::with_room(profile.stacks.len()),
             of_go: is_of_go(profile, symbols),
         }
     }
 
     /// Takes a stack in; returns which of the cells on their way it went into.
-    fn take(&mut self, index: usize, stack: &StackSample) -> u32 {
+    fn take(&mut self, index: u32, stack: &StackSample) -> u32 {
         let hash = self.hash(stack);
-        if let Some(at) = self.cell_of.get(&hash) {
-            self.taken[*at as usize].cell.cell.add(&stack.cell);
-            return *at;
+        let next = self.taken.len() as u32;
+        let at = self.cell_of.find_or(hash, next, |at| self.taken[at as usize].stack);
+        if at != next {
+            self.again.push((at, index));
+            return at;
         }
         let origin = self.origin(index, stack);
         let site = self.site(stack, origin);
-        let at = self.taken.len() as u32;
-        self.cell_of.insert(hash, at);
-        self.sites[site].count += 1;
-        let cell = FoldedCell { stack: hash, cell: stack.cell };
-        self.taken.push(Taken { site, cell, origin });
+        self.sites[site as usize].count += 1;
+        self.taken.push(Taken { stack: hash, site, origin });
         at
     }
 
@@ -227,13 +235,14 @@ impl<'a> Folding<'a> {
             .taken
             .iter()
             .map(|taken| {
-                counts[taken.site] += 1;
-                counts[taken.site] - 1
+                let count = &mut counts[taken.site as usize];
+                *count += 1;
+                *count - 1
             })
             .collect();
         let of = |row: &Aged| {
             let taken = *taken_of.get(row.at as usize)? as usize;
-            Some((self.taken[taken].site, Aged { at: place_of[taken], ..*row }))
+            Some((self.taken[taken].site as usize, Aged { at: place_of[taken], ..*row }))
         };
         ages.rows.iter().filter_map(of).collect()
     }
@@ -253,30 +262,37 @@ impl<'a> Folding<'a> {
             site.cells.reserve_exact(site.count);
             site.origins.reserve_exact(site.count);
         }
-        for Taken { site, cell, origin } in self.taken.drain(..) {
-            sites[site].cells.push(cell);
-            sites[site].origins.push(origin);
+        let stacks = &self.profile.stacks;
+        // Where in its site each cell went that more is to be added to.
+        let mut again = std::mem::take(&mut self.again);
+        again.sort_by_key(|(at, _)| *at);
+        let mut again = again.into_iter().peekable();
+        for (at, taken) in self.taken.drain(..).enumerate() {
+            let mut cell = stacks[taken.origin.stack as usize].cell;
+            while let Some((_, more)) = again.next_if(|(to, _)| *to as usize == at) {
+                cell.add(&stacks[more as usize].cell);
+            }
+            let site = &mut sites[taken.site as usize];
+            site.cells.push(FoldedCell { stack: taken.stack, cell });
+            site.origins.push(taken.origin);
         }
         sites
     }
 
     /// Where in a stack its site is.
-    fn origin(&self, index: usize, stack: &StackSample) -> Origin {
-        let innermost = |spots: &[Option<Spot>]| {
-            let mut locations = stack.frames.iter().enumerate();
-            locations.find_map(|(at, location)| Some((at, (*spots.get(*location as usize)?)?)))
-        };
+    fn origin(&self, index: u32, stack: &StackSample) -> Origin {
+        let innermost = |spots: &Spots| spots.first(&stack.frames);
         let found = innermost(&self.places.own)
             .or_else(|| innermost(&self.places.library))
             .or_else(|| self.nameless(stack));
         if let Some((location, Spot { frame, line })) = found {
-            return Origin { stack: index, location, frame: frame as usize, line };
+            return Origin { stack: index, location: location as u32, frame, line };
         }
         let location = stack.frames.len().saturating_sub(1);
         let frames =
             stack.frames.get(location).and_then(|at| self.symbols.frames.get(*at as usize));
         let line = frames.and_then(|frames| frames.first()).map_or(0, |frame| frame.line);
-        Origin { stack: index, location, frame: 0, line }
+        Origin { stack: index, location: location as u32, frame: 0, line }
     }
 
     /// The innermost frame without a name: more of a stripped program's than what it was started
@@ -291,21 +307,25 @@ impl<'a> Folding<'a> {
             .map(|location| (location, Spot { frame: 0, line: 0 }))
     }
 
-    fn site(&mut self, stack: &StackSample, origin: Origin) -> usize {
-        let location = stack.frames.get(origin.location).copied().unwrap_or(u32::MAX);
-        if let Some(site) = self.site_at.get(&(location, origin.frame)) {
-            return *site;
+    fn site(&mut self, stack: &StackSample, origin: Origin) -> u32 {
+        let location = stack.frames.get(origin.location as usize).copied().unwrap_or(u32::MAX);
+        let place = self.places.range(location).nth(origin.frame as usize);
+        let known = place.map_or(UNSEEN, |place| self.site_at[place]);
+        if known != UNSEEN {
+            return known;
         }
-        let (function, file) = self.name(location, origin.frame);
-        let own = self.places.own.get(location as usize).is_some_and(Option::is_some);
-        let next = self.sites.len();
+        let (function, file) = self.name(location, origin.frame as usize);
+        let own = self.places.own.of(location).is_some();
+        let next = self.sites.len() as u32;
         let site = *self.site_named.entry((function.clone(), file.clone())).or_insert(next);
         if site == next {
             let (cells, origins) = (Vec::new(), Vec::new());
             let ages = Vec::new();
             self.sites.push(Building { function, file, own, count: 0, cells, origins, ages });
         }
-        self.site_at.insert((location, origin.frame), site);
+        if let Some(place) = place {
+            self.site_at[place] = site;
+        }
         site
     }
 
@@ -339,72 +359,86 @@ impl<'a> Folding<'a> {
         format!("[no symbols: {name}]")
     }
 
-    fn frames(&self, stack: usize) -> impl Iterator<Item = (&'a Frame, Seen)> + Clone {
+    /// The frames of a stack, the allocating end first, each with its place.
+    fn frames(&self, stack: u32) -> impl Iterator<Item = (&'a Frame, usize)> + Clone {
         let symbols = self.symbols;
-        self.profile.stacks[stack].frames.iter().flat_map(move |location| {
-            let at = *location as usize;
-            let frames = symbols.frames.get(at).map_or(&[][..], |frames| frames);
-            let seen = self.places.frames.get(at).map_or(&[][..], |seen| seen);
-            frames.iter().map(AsRef::as_ref).zip(seen.iter().copied())
+        self.profile.stacks[stack as usize].frames.iter().flat_map(move |location| {
+            let frames = symbols.frames.get(*location as usize).map_or(&[][..], |frames| frames);
+            frames.iter().map(AsRef::as_ref).zip(self.places.range(*location))
         })
     }
 
-    fn finish(&self, building: Building, kinds: &mut KindTable) -> FoldedSite {
+    /// The site, and its live bytes.
+    fn finish(&mut self, building: Building, kinds: &mut KindTable) -> (f64, FoldedSite) {
         let largest = largest(&building.cells);
-        let origin = building.origins[largest[0]];
-        let stack = self
-            .frames(origin.stack)
-            .skip_while(|(_, seen)| seen.role == Role::Allocator)
-            .take(STACK_SHOWN)
-            .map(|(frame, seen)| self.line(frame, seen));
-        FoldedSite {
+        let kind = self.kind(&building, &largest, kinds);
+        let stack = self.shown(building.origins[largest[0]].stack);
+        let site = FoldedSite {
             id: id(&building.function, &building.file),
             line: main_line(&building),
-            kind: self.kind(&building, &largest, kinds),
+            kind,
             own: building.own,
-            origins: building.origins.iter().map(|origin| origin.stack as u32).collect(),
-            stack: stack.collect(),
+            origins: building.origins.iter().map(|origin| origin.stack).collect(),
+            stack,
             function: building.function,
             file: building.file,
             cells: building.cells,
             ages: building.ages,
-        }
+        };
+        (site.cells.iter().map(|cell| cell.cell.live_bytes).sum(), site)
     }
 
-    fn line(&self, frame: &Frame, seen: Seen) -> FrameLine {
-        FrameLine {
+    /// A stack as it is shown.
+    fn shown(&mut self, stack: u32) -> Vec<Arc<FrameLine>> {
+        let mut lines = std::mem::take(&mut self.lines);
+        let shown = self
+            .frames(stack)
+            .skip_while(|(_, place)| self.places.seen(*place).role == Role::Allocator)
+            .take(STACK_SHOWN)
+            .map(|(frame, place)| {
+                let line = &mut lines[place];
+                Arc::clone(line.get_or_insert_with(|| self.line(frame, place)))
+            });
+        let shown = shown.collect();
+        self.lines = lines;
+        shown
+    }
+
+    fn line(&self, frame: &Frame, place: usize) -> Arc<FrameLine> {
+        let seen = self.places.seen(place);
+        Arc::new(FrameLine {
             function: frame.function.clone(),
             file: self.places.names[seen.name as usize].file.as_ref().to_owned(),
             line: frame.line,
             own: seen.role == Role::Own,
-        }
+        })
     }
 
     /// The kind with the best evidence among the largest stacks; of equal evidence, the one with
     /// most bytes.
     fn kind(&self, building: &Building, largest: &[usize], kinds: &mut KindTable) -> Kind {
-        let mut bytes: HashMap<(Evidence, Kind), f64> = HashMap::new();
+        let mut bytes: Vec<((Evidence, Kind), f64)> = Vec::with_capacity(largest.len());
         let live = |at: &usize| building.cells[*at].cell.live_bytes;
         let least = largest.first().map_or(0.0, live) * STACKS_SHARE;
         for at in largest.iter().filter(|at| live(at) >= least) {
             let origin = building.origins[*at];
-            let locations = &self.profile.stacks[origin.stack].frames;
-            let before: usize = locations
-                .iter()
-                .take(origin.location)
-                .map(|location| self.symbols.frames.get(*location as usize).map_or(0, |f| f.len()))
-                .sum();
-            let stack = self.frames(origin.stack).map(|(frame, seen)| Asked {
-                frame,
-                own: seen.role == Role::Own,
-                name: seen.name as usize,
+            let locations = &self.profile.stacks[origin.stack as usize].frames;
+            let inner = locations.iter().take(origin.location as usize);
+            let before: usize = inner.map(|location| self.places.range(*location).len()).sum();
+            let stack = self.frames(origin.stack).map(|(frame, place)| {
+                let Seen { role, name } = self.places.seen(place);
+                Asked { frame, own: role == Role::Own, name: name as usize }
             });
-            let found = kinds.of_asked(stack, before + origin.frame, &self.rules.kinds);
-            *bytes.entry(found).or_default() += building.cells[*at].cell.live_bytes;
+            let found = kinds.of_asked(stack, before + origin.frame as usize, &self.rules.kinds);
+            let more = building.cells[*at].cell.live_bytes;
+            match bytes.iter_mut().find(|(known, _)| *known == found) {
+                Some((_, sum)) => *sum += more,
+                None => bytes.push((found, more)),
+            }
         }
         let best = bytes.iter().min_by(|a, b| {
             let evidence = a.0.0.cmp(&b.0.0);
-            evidence.then_with(|| b.1.total_cmp(a.1)).then_with(|| a.0.1.cmp(&b.0.1))
+            evidence.then_with(|| b.1.total_cmp(&a.1)).then_with(|| a.0.1.cmp(&b.0.1))
         });
         best.map_or(Kind::Other, |((_, kind), _)| *kind)
     }
@@ -456,17 +490,18 @@ fn main_line(building: &Building) -> u32 {
 
 /// Indices of the largest cells, the largest first, of equal ones the first.
 fn largest(cells: &[FoldedCell]) -> Vec<usize> {
-    let by_size = |a: &usize, b: &usize| {
-        let bytes = |at: &usize| cells[*at].cell.live_bytes;
-        bytes(b).total_cmp(&bytes(a)).then(a.cmp(b))
-    };
-    let mut indices: Vec<usize> = (0..cells.len()).collect();
-    if indices.len() > STACKS_ASKED {
-        indices.select_nth_unstable_by(STACKS_ASKED - 1, by_size);
-        indices.truncate(STACKS_ASKED);
+    let bytes = |at: usize| cells[at].cell.live_bytes;
+    let mut largest: Vec<usize> = Vec::with_capacity(STACKS_ASKED + 1);
+    for at in 0..cells.len() {
+        let behind = |other: &usize| bytes(at).total_cmp(&bytes(*other)).is_gt();
+        if largest.len() == STACKS_ASKED && !largest.last().is_some_and(behind) {
+            continue;
+        }
+        let place = largest.iter().position(behind).unwrap_or(largest.len());
+        largest.insert(place, at);
+        largest.truncate(STACKS_ASKED);
     }
-    indices.sort_by(by_size);
-    indices
+    largest
 }
 
 /// The identifier of a site: lines are no part of it, so that it survives an edit nearby.

@@ -112,7 +112,7 @@ mod tests {
             let heap = FoldedSite {
                 id: "go".to_owned(),
                 function: "runtime.systemstack".to_owned(),
-                stack: vec![line("runtime.malg"), line("runtime.systemstack")],
+                stack: ["runtime.malg", "runtime.systemstack"].map(|at| line(at).into()).into(),
                 cells: vec![FoldedCell { stack: 1, cell }],
                 ..FoldedSite::default()
             };

@@ -11,6 +11,7 @@ use ebbtide_reports::text::clean;
 use ebbtide_reports::{figures, finding};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// Frames of a stack in the table; the JSON has more.
 const FRAMES_SHOWN: usize = 12;
@@ -113,7 +114,7 @@ fn signed(count: f64) -> String {
     format!("{sign}{}", figures::count(count.round().abs() as u64))
 }
 
-fn frames(out: &mut String, stack: &[FrameLine]) {
+fn frames(out: &mut String, stack: &[Arc<FrameLine>]) {
     for line in stack.iter().take(FRAMES_SHOWN) {
         let mark = if line.own { "*" } else { " " };
         let place = clean(&finding::place(&line.function, &line.file, line.line));
@@ -159,7 +160,7 @@ fn row_json(row: &DiffRow, compared: bool) -> Value {
         "line": row.line,
         "kind": row.kind,
         "own": row.own,
-        "stack": row.stack,
+        "stack": row.stack.iter().map(Arc::as_ref).collect::<Vec<_>>(),
     });
     if compared {
         json["before_bytes"] = json!(row.before.live_bytes);

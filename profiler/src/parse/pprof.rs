@@ -7,7 +7,7 @@
 
 use super::aged::AgeLabels;
 use super::columns::{self, Bytes, Places};
-use super::sample::{self, COLUMNS_MAX, Sample};
+use super::sample::{self, COLUMNS_MAX, Ids, Sample};
 use super::{
     COMMENTS_MAX, FRAMES_MAX, INLINED_MAX, MAPPINGS_MAX, NAMES_MAX, Names, ParseError, RAW_MAX,
     STACK_MAX, STACKS_MAX,
@@ -290,15 +290,21 @@ impl<'a> Parts<'a> {
         columns: &Columns,
         ages: &mut AgeLabels,
     ) -> Result<Vec<StackSample>, ParseError> {
+        let depths = self.depths();
         let mut sample = Sample::default();
         let mut all_frames = 0;
         let mut stacks = Vec::with_capacity(self.samples.len());
         for (number, (at, field)) in self.samples.iter().enumerate() {
-            sample.read(field).map_err(|error| FieldError::from(error).at(*at))?;
-            let frames = locations
-                .find_all(&sample.locations)
-                .ok_or_else(|| broken(format!("sample {number}: names an unknown location")))?;
-            let depth = self.depth(&frames);
+            sample.read(field, locations).map_err(|error| FieldError::from(error).at(*at))?;
+            if sample.strange {
+                return Err(broken(format!("sample {number}: names an unknown location")));
+            }
+            let frames = &sample.locations;
+            let depth = if depths.is_empty() {
+                frames.len()
+            } else {
+                frames.iter().map(|at| usize::from(depths[*at as usize])).sum()
+            };
             all_frames += depth;
             for (count, what, limit) in
                 [(depth, "frames of a stack", STACK_MAX), (all_frames, "frames", FRAMES_MAX)]
@@ -307,6 +313,7 @@ impl<'a> Parts<'a> {
                     return Err(FieldError::TooMany(what, limit).at(*at));
                 }
             }
+            let frames = frames.clone();
             let cell = columns.cell(&sample, number)?;
             ages.note(number, &sample, &cell);
             stacks.push(StackSample { frames, cell, object_bytes: columns.size(&sample) });
@@ -314,12 +321,14 @@ impl<'a> Parts<'a> {
         Ok(stacks)
     }
 
-    /// Frames of a stack, with those that were inlined.
-    fn depth(&self, frames: &[u32]) -> usize {
-        if self.lines == 0 {
-            return frames.len();
+    /// Frames of each location, with those that were inlined; empty when each has one. A list of
+    /// its own, small enough for the processor's cache: each frame of each stack asks it.
+    fn depths(&self) -> Vec<u16> {
+        const { assert!(INLINED_MAX <= u16::MAX as usize) };
+        if self.locations.iter().all(|location| location.line.len() <= 1) {
+            return Vec::new();
         }
-        frames.iter().map(|at| self.locations[*at as usize].line.len().max(1)).sum()
+        self.locations.iter().map(|location| location.line.len().max(1) as u16).collect()
     }
 
     fn interval(&self, profile: &mut Profile) -> Result<(), ParseError> {
@@ -379,49 +388,6 @@ impl<'a> Parts<'a> {
             });
         }
         Ok(Ids::of(self.locations.iter().map(|location| location.id)))
-    }
-}
-
-/// Identifier to index. Writers count from 1, so most files need no table.
-enum Ids {
-    Counted(u64),
-    Table(HashMap<u64, u32, Quick>),
-}
-
-impl Ids {
-    fn of(ids: impl ExactSizeIterator<Item = u64> + Clone) -> Self {
-        if ids.clone().zip(1..).all(|(id, expected)| id == expected) {
-            return Self::Counted(ids.len() as u64);
-        }
-        Self::Table(ids.zip(0..).collect())
-    }
-
-    fn find(&self, id: u64) -> Option<u32> {
-        match self {
-            Self::Counted(count) => (1..=*count).contains(&id).then(|| (id - 1) as u32),
-            Self::Table(table) => table.get(&id).copied(),
-        }
-    }
-}
-
-impl Ids {
-    /// The indices of all of them, or none.
-    fn find_all(&self, ids: &[u64]) -> Option<Vec<u32>> {
-        match self {
-            // Told of all at once, and then turned without a look.
-            Self::Counted(count) => {
-                let strange =
-                    ids.iter().fold(false, |strange, id| strange | (id.wrapping_sub(1) >= *count));
-                (!strange).then(|| ids.iter().map(|id| (id - 1) as u32).collect())
-            }
-            Self::Table(_) => {
-                let mut frames = Vec::with_capacity(ids.len());
-                for id in ids {
-                    frames.push(self.find(*id)?);
-                }
-                Some(frames)
-            }
-        }
     }
 }
 
