@@ -40,9 +40,12 @@ impl Classes {
         // By type, and for types with names by name: the place of the row.
         let mut by_type: Vec<Vec<u32>> = vec![Vec::new(); heap.node_types.len()];
         let named: Vec<bool> = heap.node_types.iter().map(|word| is_named(word)).collect();
-        for node in &dominators.order {
-            let kind = heap.kinds[*node as usize];
-            let name = named[usize::from(kind)].then(|| heap.names[*node as usize]);
+        for (node, slot) in places.iter_mut().enumerate() {
+            if dominators.numbers[node] == NONE {
+                continue;
+            }
+            let kind = heap.kinds[node];
+            let name = named[usize::from(kind)].then(|| heap.names[node]);
             let key = Key { kind, name };
             let by_name = &mut by_type[usize::from(key.kind)];
             if by_name.is_empty() {
@@ -55,9 +58,9 @@ impl Classes {
                 rows.push(Class { name: key.name(heap), ..Class::default() });
             }
             let place = by_name[name];
-            places[*node as usize] = place;
+            *slot = place;
             rows[place as usize].count += 1;
-            rows[place as usize].size += heap.sizes[*node as usize];
+            rows[place as usize].size += heap.sizes[node];
         }
         add_retained(&mut rows, &places, dominators);
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
@@ -83,42 +86,54 @@ impl Classes {
 
 /// An instance below another of its own class adds nothing: what it keeps is kept already.
 fn add_retained(rows: &mut [Class], places: &[u32], dominators: &Dominators) {
+    let place_of = dominators.order.iter().map(|node| places[*node as usize]);
+    let places: Vec<u32> = place_of.collect();
+    let (begins, list) = children(&dominators.parents);
+    let children = |number: u32| {
+        let at = number as usize;
+        &list[begins[at] as usize..begins[at + 1] as usize]
+    };
     // Walked from dominators to dominated, with the classes that are open on the way.
-    let children = children(dominators);
     let mut open = vec![0_u32; rows.len()];
-    let mut stack = vec![(dominators.order[0], false)];
-    while let Some((node, leaving)) = stack.pop() {
-        let place = places[node as usize] as usize;
+    let mut stack = vec![(0_u32, false)];
+    while let Some((number, leaving)) = stack.pop() {
+        let place = places[number as usize] as usize;
         if leaving {
             open[place] -= 1;
             continue;
         }
         if open[place] == 0 {
-            rows[place].retained += dominators.retained[node as usize];
+            rows[place].retained += dominators.retained[number as usize];
         }
         open[place] += 1;
-        stack.push((node, true));
-        let (begins, list) = &children;
-        let range = begins[node as usize] as usize..begins[node as usize + 1] as usize;
-        stack.extend(list[range].iter().map(|child| (*child, false)));
+        stack.push((number, true));
+        for child in children(number) {
+            if !children(*child).is_empty() {
+                stack.push((*child, false));
+                continue;
+            }
+            let place = places[*child as usize] as usize;
+            if open[place] == 0 {
+                rows[place].retained += dominators.retained[*child as usize];
+            }
+        }
     }
 }
 
-/// Whom each node dominates: begins of the lists, and the lists in one.
-fn children(dominators: &Dominators) -> (Vec<u32>, Vec<u32>) {
-    let count = dominators.parents.len();
-    let mut begins = vec![0_u32; count + 1];
-    let dominated = || dominators.parents.iter().enumerate().filter(|(_, parent)| **parent != NONE);
-    for (_, parent) in dominated() {
+/// Whom each node dominates, by number: begins of the lists, and the lists in one. The root, which
+/// nobody dominates, comes first among the parents.
+fn children(parents: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let mut begins = vec![0_u32; parents.len() + 1];
+    for parent in &parents[1..] {
         begins[*parent as usize + 1] += 1;
     }
-    for place in 0..count {
+    for place in 0..parents.len() {
         begins[place + 1] += begins[place];
     }
     let mut next = begins.clone();
-    let mut list = vec![0_u32; begins[count] as usize];
-    for (node, parent) in dominated() {
-        list[next[*parent as usize] as usize] = node as u32;
+    let mut list = vec![0_u32; parents.len() - 1];
+    for (parent, number) in parents[1..].iter().zip(1..) {
+        list[next[*parent as usize] as usize] = number;
         next[*parent as usize] += 1;
     }
     (begins, list)

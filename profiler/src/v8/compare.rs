@@ -204,11 +204,14 @@ fn show_newest(heap: &Heap, classes: &Classes, earlier: &Ids, changes: &mut [Cha
     for (class, list) in classes.rows.iter().zip(newest) {
         named.entry(&class.name).or_default().extend(list);
     }
-    let paths = Paths::of(heap);
+    for list in named.values_mut() {
+        list.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
+        list.truncate(LOOKED_AT);
+    }
+    let nodes: Vec<u32> = named.values().flatten().map(|(_, node)| *node).collect();
+    let paths = Paths::toward(heap, &nodes);
     for change in changes {
-        if let Some(list) = named.get_mut(change.name.as_str()) {
-            list.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
-            list.truncate(LOOKED_AT);
+        if let Some(list) = named.get(change.name.as_str()) {
             let mut ways: Vec<_> = list.iter().map(|(_, node)| paths.to(heap, *node)).collect();
             ways.sort_by_key(|way| is_of_engine(way));
             ways.truncate(SHOWN);

@@ -301,6 +301,12 @@ impl Heap {
         self.first_edges[node] as usize..self.first_edges[node + 1] as usize
     }
 
+    /// The node that an edge leaves.
+    pub(super) fn holder_of(&self, edge: u32) -> u32 {
+        // Of the nodes that begin there, all but the last have no edge.
+        (self.first_edges.partition_point(|first| *first <= edge) - 1) as u32
+    }
+
     /// The number of a type of edges; none when there is none of that name.
     #[must_use]
     pub fn edge_type(&self, name: &str) -> Option<u8> {

@@ -4,6 +4,7 @@
 //! what they retain, ways from the root, and what changed between two snapshots. They tell what a
 //! sampled profile cannot, types and owners, and nothing of allocation sites. Pure.
 
+mod row;
 pub(crate) mod scan;
 
 pub mod heap;

@@ -5,7 +5,6 @@
 
 use super::dominators::{NONE, Strong};
 use super::heap::Heap;
-use std::collections::VecDeque;
 use std::fmt;
 
 /// One step of a way: a property, an element or a variable of what holds the next.
@@ -40,34 +39,45 @@ pub fn is_of_engine(way: &[Step]) -> bool {
     way.is_empty() || way.iter().any(|step| BOOKS.contains(&step.holder.as_str()))
 }
 
-/// Shortest ways from the root to every node.
+/// Shortest ways from the root.
 #[derive(Debug)]
 pub struct Paths {
     /// The edge by which each node is first reached.
     edges: Vec<u32>,
-    /// The node that this edge leaves.
-    holders: Vec<u32>,
 }
 
 impl Paths {
-    /// The ways of a heap: 8 bytes for each node.
+    /// The ways to all nodes of a heap: 4 bytes for each.
     #[must_use]
     pub fn of(heap: &Heap) -> Self {
+        Self::found(heap, |_| false)
+    }
+
+    /// The ways to some nodes: those to others may be missing.
+    pub(super) fn toward(heap: &Heap, nodes: &[u32]) -> Self {
+        Self::found(heap, |edges| nodes.iter().all(|node| edges[*node as usize] != NONE))
+    }
+
+    /// Looks for ways of one more step each time, until all that is there was reached, or it is
+    /// `enough`.
+    fn found(heap: &Heap, enough: impl Fn(&[u32]) -> bool) -> Self {
         let strong = Strong::of(heap);
-        let mut paths = Self { edges: vec![NONE; heap.len()], holders: vec![NONE; heap.len()] };
-        paths.holders[0] = 0;
-        let mut queue = VecDeque::from([0_u32]);
-        while let Some(node) = queue.pop_front() {
-            for edge in heap.edges(node) {
-                let target = heap.edge_targets[edge];
-                if paths.holders[target as usize] == NONE && strong.keeps(heap, node, edge) {
-                    paths.holders[target as usize] = node;
-                    paths.edges[target as usize] = edge as u32;
-                    queue.push_back(target);
+        let mut edges = vec![NONE; heap.len()];
+        let (mut here, mut next) = (vec![0_u32], Vec::new());
+        while !here.is_empty() && !enough(&edges) {
+            for node in here.drain(..) {
+                for edge in heap.edges(node) {
+                    let target = heap.edge_targets[edge];
+                    let is_new = target != 0 && edges[target as usize] == NONE;
+                    if is_new && strong.keeps(heap, node, edge) {
+                        edges[target as usize] = edge as u32;
+                        next.push(target);
+                    }
                 }
             }
+            std::mem::swap(&mut here, &mut next);
         }
-        paths
+        Self { edges }
     }
 
     /// The way to a node, from the root; empty when there is none.
@@ -76,10 +86,11 @@ impl Paths {
         let mut steps = Vec::new();
         let mut node = node;
         while node != 0 {
-            let (holder, edge) = (self.holders[node as usize], self.edges[node as usize]);
-            if holder == NONE || edge == NONE {
+            let edge = self.edges[node as usize];
+            if edge == NONE {
                 return Vec::new();
             }
+            let holder = heap.holder_of(edge);
             steps.push(Step {
                 holder: heap.strings.text(heap.names[holder as usize]).into_owned(),
                 holder_type: heap.node_type(holder).to_owned(),

@@ -6,6 +6,7 @@
 //!
 //! Source: RFC 8259; of numbers only those that V8 writes into snapshots, whole ones.
 
+use super::row::whole_rows;
 use std::fmt;
 use std::io::Read;
 
@@ -20,61 +21,6 @@ const DIGITS_SAFE: usize = 19;
 
 /// Nesting of what is skipped. Snapshots nest as deep as a call tree.
 const DEPTH_MAX: usize = 100_000;
-
-/// The same byte eight times is its multiple of this.
-const EIGHT: u64 = 0x0101_0101_0101_0101;
-
-/// Tens by how many digits there are behind them.
-const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
-
-/// A row of numbers and the comma behind it, as V8 writes them, and how many bytes they take.
-/// None where anything is otherwise, or the text might end inside: the slower way tells what.
-fn whole_row(text: &[u8], row: &mut [u64]) -> Option<usize> {
-    let mut at = 0;
-    for slot in row {
-        // Looked at as eight bytes twice, and what stands behind the digits.
-        let rest = text.get(at..at + 18)?;
-        let (value, mut digits) = eight_digits(rest, 0);
-        *slot = value;
-        if digits == 8 {
-            let (value, more) = eight_digits(rest, 8);
-            if more == 8 {
-                return None;
-            }
-            *slot = *slot * TENS[more] + value;
-            digits += more;
-        }
-        if digits == 0 {
-            return None;
-        }
-        digits += usize::from(rest[digits] == b'\n');
-        if rest[digits] != b',' {
-            return None;
-        }
-        at += digits + 1;
-    }
-    Some(at)
-}
-
-/// What the digits at a place are worth, up to eight of them, and how many they are: all eight
-/// bytes at once, in steps of two, four and eight digits.
-#[inline]
-fn eight_digits(text: &[u8], at: usize) -> (u64, usize) {
-    let word = text[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let values = word ^ (EIGHT * 0x30);
-    // The upper bit of each byte that is no digit; above the first such byte it means nothing.
-    let others = (values.wrapping_add(EIGHT * 0x76) | values) & (EIGHT * 0x80);
-    let digits = others.trailing_zeros() as usize / 8;
-    if digits == 0 {
-        return (0, 0);
-    }
-    // As if zeros stood before them, so that there are eight.
-    let eight = values << (64 - 8 * digits);
-    let pairs = eight.wrapping_mul(10).wrapping_add(eight >> 8);
-    let upper = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
-    let lower = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
-    (upper.wrapping_add(lower) >> 32, digits)
-}
 
 /// What is wrong with a text, and where.
 #[derive(Debug)]
@@ -239,10 +185,9 @@ impl<R: Read> Scanner<R> {
         }
         let mut row = vec![0_u64; width];
         loop {
-            while let Some(taken) = whole_row(&self.window[self.place..self.end], &mut row) {
-                self.place += taken;
-                take(&row).map_err(|reason| self.error(reason))?;
-            }
+            let text = &self.window[..self.end];
+            whole_rows(text, &mut self.place, &mut row, &mut take)
+                .map_err(|reason| self.error(reason))?;
             // At the end of the window or of the array, or written otherwise than V8 does.
             let mut ended = None;
             for (place, slot) in row.iter_mut().enumerate() {
@@ -473,39 +418,8 @@ impl<R: Read> Scanner<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scanner, eight_digits, whole_row};
+    use super::Scanner;
     use std::io::Read;
-
-    /// A text, and the numbers in it with the bytes they take.
-    type Case = (&'static str, Option<([u64; 3], usize)>);
-
-    #[test]
-    fn a_row_is_taken_whole_or_not_at_all() {
-        let room = "1,".repeat(20);
-        let cases: [Case; 9] = [
-            ("1,22,333,", Some(([1, 22, 333], 9))),
-            ("0,0,0\n,", Some(([0, 0, 0], 7))),
-            (
-                "12345678,123456789,100000000000007,",
-                Some(([12_345_678, 123_456_789, 100_000_000_000_007], 35)),
-            ),
-            ("00000001,99999999,9\n,", Some(([1, 99_999_999, 9], 21))),
-            // Sixteen digits, a sign, a space, an end, nothing: left to the slower way.
-            ("1234567890123456,1,1,", None),
-            ("1,-2,3,", None),
-            ("1, 2,3,", None),
-            ("1,2,3]", None),
-            (",1,2,", None),
-        ];
-        for (text, expected) in cases {
-            let mut row = [7; 3];
-            let taken = whole_row(format!("{text}{room}").as_bytes(), &mut row);
-            assert_eq!(taken.map(|taken| (row, taken)), expected, "{text}");
-        }
-        for byte in (0..=255_u8).filter(|byte| !byte.is_ascii_digit()) {
-            assert_eq!(eight_digits(&[b'4', b'2', byte, b'9', b'9', b'9', b'9', b'9'], 0), (42, 2));
-        }
-    }
 
     fn rows_of(text: &str, window_ends: usize) -> Vec<u64> {
         let (head, tail) = text.as_bytes().split_at(window_ends);
