@@ -17,6 +17,7 @@ fn main() {
     match table.as_str() {
         "coverage" => coverage(runs),
         "clean" => clean(runs),
+        "filling" => filling(runs),
         _ => detection(runs),
     }
 }
@@ -91,7 +92,7 @@ fn clean(runs: u32) {
         ("cleared every 5 rounds", held(Held::Cleared(5.0)), BED),
         ("(fills) LRU full after 10 rounds of new keys", keyed(10.0 * round), BED),
         ("(fills) LRU full after 20 rounds of new keys", keyed(20.0 * round), BED),
-        ("(fills) map by key without bound", keyed(f64::INFINITY), BED),
+        ("(fills) map by key without bound", Model { unbounded: 1.0, ..STILL }, BED),
     ] {
         let outcome = simulate(&among(model), &bed, runs);
         println!(
@@ -99,6 +100,52 @@ fn clean(runs: u32) {
             outcome.words(),
             outcome.failed(),
             wilson(outcome.failed(), runs),
+            outcome.mean_rounds(),
+        );
+    }
+}
+
+/// Caches that are full within the plan, what grows beside them, and what grows after a warm-up.
+fn filling(runs: u32) {
+    println!("| site | words | runs that fail | from (Wilson, 95 %) to | interval | rounds |");
+    println!("|---|---|---|---|---|---|");
+    let lru = |rounds: f64| Model { keyed: 1.0, bound: rounds * BED.operations, ..STILL };
+    let warm = |rounds| Model { warmup: (40_000.0, rounds), ..STILL };
+    // Two rounds of warm-up and every other pair of those measured bring new keys.
+    let at = |measured: f64| 2.0 + measured / 2.0;
+    let mut rows = Vec::new();
+    for (measured, share) in [(8.0, 25), (16.0, 50), (18.0, 56), (24.0, 75)] {
+        for size in [64.0, 256.0] {
+            let name = format!("LRU of {size} B full after {share} % of the plan");
+            rows.push((name, Model { size, ..lru(at(measured)) }));
+        }
+    }
+    for size in [64.0, 256.0] {
+        let name = format!("map by key of {size} B without bound");
+        rows.push((name, Model { size, unbounded: 1.0, ..STILL }));
+    }
+    for share in [0.125, 0.25, 0.5, 1.0] {
+        let bytes = share * 256.0;
+        for (measured, part) in [(8.0, 25), (16.0, 50), (24.0, 75)] {
+            let full = lru(at(measured));
+            let name = format!("leak of {bytes} B beside an LRU full after {part} %");
+            rows.push((name, Model { kept: share, ..full }));
+            let name = format!("map by key of {bytes} B beside an LRU full after {part} %");
+            rows.push((name, Model { unbounded: share, ..full }));
+        }
+        for rounds in [2.0, 4.0, 8.0] {
+            let name = format!("leak of {bytes} B and a warm-up of {rounds} rounds");
+            rows.push((name, Model { kept: share, ..warm(rounds) }));
+        }
+    }
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for (name, model) in rows.into_iter().filter(|(name, _)| name.contains(&only)) {
+        let outcome = simulate(&among(model), &BED, runs);
+        let (hits, words) = (outcome.failed(), outcome.words());
+        let (low, high) = (1.0 - wilson(runs - hits, runs), wilson(hits, runs));
+        println!(
+            "| {name} | {words} | {hits} of {runs} | {low:.3} to {high:.3} | {:.3} | {:.1} |",
+            outcome.coverage(),
             outcome.mean_rounds(),
         );
     }

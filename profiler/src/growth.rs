@@ -2,6 +2,7 @@
 //! slows down, and whether it also grows when the input is one seen before. In: a column of a
 //! series and the operations of each round. Out: [`Growth`]. Pure; gives no verdict.
 
+use crate::filled::{self, Filled};
 use crate::series::{Column, Point};
 use crate::trend::{self, Fit, Noise, Slope, TERMS_MAX};
 use ebbtide_record::event::RoundKind;
@@ -50,6 +51,8 @@ pub struct Growth {
     pub latest: Option<Slope>,
     /// Growth on new and on replayed input.
     pub by_novelty: Option<(Slope, Slope)>,
+    /// The round in which growth with new input breaks off, if it does.
+    pub filled: Option<Filled>,
     /// Growth per operation when the end of a short warm-up is allowed for, whether one is seen
     /// or not.
     pub lasting: Option<Slope>,
@@ -196,6 +199,7 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
         let fit = trend::fit(&increments[from..], &[counts[from..].to_vec()], &noise.from(from))?;
         Some(fit.terms[0])
     };
+    let grows = fits[with].terms[0].value > 0.0 && fits[with].terms[0].p_value() < WORTH_A_LOOK;
     let fading = fading(&increments, counts, noise, fits[with].chi2);
     let lasts = fading.map_or(fits[with].chi2, |fading| fading.chi2);
     Some(Growth {
@@ -207,11 +211,15 @@ pub fn of(column: &Column, operations: &[Operations], kinds: &[RoundKind]) -> Op
         late: since(half),
         latest: (counts.len() >= QUARTERS_FROM).then(|| since(counts.len() * 3 / 4)).flatten(),
         by_novelty: split(&|round| kinds.get(round) != Some(&RoundKind::Replay)),
+        filled: grows.then(|| filled::find(&increments, counts, kinds, &column.noise)).flatten(),
         lasting: lasting(&increments, counts, noise),
         fading,
         evenness: (alone(&increments, counts, noise) - lasts) / spread,
     })
 }
+
+/// Chance of growth as large by which it is looked at more closely, to save the time elsewhere.
+const WORTH_A_LOOK: f64 = 0.05;
 
 /// Measured rounds from which on their last quarter is looked at by itself: two of new input and
 /// two replayed ones.
@@ -282,7 +290,7 @@ fn lasting(increments: &[f64], counts: &[f64], noise: &Noise) -> Option<Slope> {
 }
 
 /// Operations by how much of a warm-up of the given time constant is left when they come.
-fn dying(counts: &[f64], constant: f64) -> Vec<f64> {
+pub(crate) fn dying(counts: &[f64], constant: f64) -> Vec<f64> {
     let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
     let mut done = 0.0;
     let left = counts.iter().map(|count| {
@@ -294,7 +302,7 @@ fn dying(counts: &[f64], constant: f64) -> Vec<f64> {
 
 /// Time constants of a warm-up that may explain growth alone, in rounds: closer than those
 /// above, since nothing else is fitted beside it.
-const WARM_UPS_ALONE: [f64; 10] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
+pub(crate) const WARM_UPS_ALONE: [f64; 10] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
 
 /// Chi squared of the warm-up alone that explains most.
 fn alone(increments: &[f64], counts: &[f64], noise: &Noise) -> f64 {

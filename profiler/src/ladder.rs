@@ -2,6 +2,7 @@
 //! growth, its containers, what the census and the user know. Out: a word, whether more rounds
 //! could change it, and the reasons as sentences. Gathering all that is left to `verdict`. Pure.
 
+use crate::filled::Filled;
 use crate::growth::{Growth, Operations};
 use crate::rules::{Limit, Rules};
 use crate::series::{Series, SiteColumns, SiteTrack};
@@ -158,12 +159,21 @@ impl Court<'_> {
         if let Some((new, replay)) = replayed
             && (replay.lower(CONFIDENCE) <= 0.0 || replay.value < REPLAY_SHARE * new.value)
         {
-            return self.word_for_keys(growth, (&new, &replay), reasons);
+            return self.word_for_keys(growth, (&new, &replay), over, reasons);
         }
-        if let Some(doubt) = doubt(growth) {
+        let beside = self.beside_cache(growth);
+        if let Some(doubt) = doubt(growth).filter(|_| beside.is_none()) {
             reasons.push(doubt);
             return (Verdict::Inconclusive, true);
         }
+        reasons.extend(beside.map(|filled| {
+            format!(
+                "beside something kept by key that was full in measured round {} ({:.1} bytes per \
+                 operation with new input until then) it grows on with any input",
+                filled.round + 1,
+                filled.before.value - filled.beside.value
+            )
+        }));
         reasons.push(match replayed {
             Some((_, replay)) => format!(
                 "replayed input makes it grow as well ({:.1} bytes per operation), so it is not \
@@ -180,8 +190,12 @@ impl Court<'_> {
         &self,
         growth: &Growth,
         (new, replay): (&Slope, &Slope),
+        over: &dyn Fn(&Slope) -> bool,
         reasons: &mut Vec<String>,
     ) -> (Verdict, bool) {
+        if let Some(word) = self.word_for_filled(growth, over, reasons) {
+            return word;
+        }
         let bounded = replay.upper(CONFIDENCE) < new.lower(CONFIDENCE);
         if let (true, Some((early, late)), Some(latest)) = (bounded, growth.halves, growth.latest)
             && latest.lower(CONFIDENCE) <= 0.0
@@ -211,6 +225,39 @@ impl Court<'_> {
         });
         // Only more new keys can show a bound, and the last look has seen the most of them.
         (Verdict::Growing, true)
+    }
+
+    /// What it grows by with any input beside a cache that was full before the end, where that is
+    /// sure.
+    fn beside_cache(&self, growth: &Growth) -> Option<Filled> {
+        let limit = self.limits[growth.with].interest;
+        growth.filled.filter(|filled| filled.leaks_beside(limit))
+    }
+
+    /// The word for something kept by key that was full in one of the rounds: whether by chance
+    /// more came than went since is not known, unless growth of interest is ruled out.
+    fn word_for_filled(
+        &self,
+        growth: &Growth,
+        over: &dyn Fn(&Slope) -> bool,
+        reasons: &mut Vec<String>,
+    ) -> Option<(Verdict, bool)> {
+        let limit = self.limits[growth.with].interest;
+        let filled = growth.filled.filter(|filled| filled.seems_full(limit))?;
+        let ended = over(&filled.after) && over(&filled.replay);
+        let (low, high) = filled.after.interval(CONFIDENCE);
+        reasons.push(format!(
+            "something kept by key that {} full: {:.1} bytes per operation with new input until \
+             measured round {}, {:.1} after it ({low:.1} to {high:.1}), {:.1} with replayed \
+             input{}",
+            if ended { "is" } else { "seems to be" },
+            filled.before.value,
+            filled.round + 1,
+            filled.after.value,
+            filled.replay.value,
+            if ended { "" } else { "; more rounds would tell" }
+        ));
+        Some(if ended { (Verdict::Warming, false) } else { (Verdict::Inconclusive, true) })
     }
 
     /// Containers that are replaced by larger ones again and again are a finding even when
@@ -336,6 +383,9 @@ impl Court<'_> {
     pub(crate) fn told(&self, candidate: &Candidate<'_>, word: Verdict) -> (f64, (f64, f64)) {
         let growth = &candidate.growth;
         if word == Verdict::Leaking && !self.is_few(candidate) {
+            if let Some(filled) = self.beside_cache(growth) {
+                return (filled.beside.value, filled.beside.interval(CONFIDENCE));
+            }
             if let Some(fading) = growth.fading {
                 return (fading.value, fading.interval);
             }

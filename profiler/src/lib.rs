@@ -32,6 +32,7 @@ pub mod export;
 pub mod series;
 pub mod trend;
 
+pub mod filled;
 pub mod growth;
 pub mod tally;
 

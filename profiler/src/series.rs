@@ -391,6 +391,7 @@ impl Series {
                 steps: vec![0.0; rounds],
                 levels: vec![0.0; count],
                 net: vec![0.0; rounds],
+                moved: vec![0.0; rounds],
                 ..Noise::default()
             };
         }
@@ -471,6 +472,7 @@ impl Series {
                 [(&mut columns.bytes, of_bytes), (&mut columns.objects, of_objects)]
             {
                 column.noise.net[round] += change;
+                column.noise.moved[round] += moved * weight;
                 // Half of it belongs to the level before, half to the one after.
                 column.noise.levels[round] += there_and_back * weight / 2.0;
                 column.noise.levels[round + 1] += there_and_back * weight / 2.0;

@@ -24,6 +24,9 @@ pub struct Noise {
     pub memory: f64,
     /// Net samples that came with each increment; empty where nothing is sampled.
     pub net: Vec<f64>,
+    /// Variance of all samples that came or went with each increment; empty where nothing is
+    /// sampled.
+    pub moved: Vec<f64>,
     /// Smallest variance of a level that is believed, whatever sampling says: the working set
     /// of a real process moves by a few objects from one idle moment to the next.
     pub floor: f64,
@@ -59,7 +62,34 @@ impl Noise {
             steps: steps.iter().map(|step| step * scale).collect(),
             levels: self.levels.get(increment..).unwrap_or_default().to_vec(),
             net: net.to_vec(),
+            moved: self.moved.get(increment..).unwrap_or_default().to_vec(),
             ..*self
+        }
+    }
+
+    /// The same where what came has no tie to what went, as in a cache that drops its oldest: each
+    /// increment has the error of all that came and went with it, alike in the rounds of a group
+    /// (where a count is not nothing), since a round of few samples is not known better. A share is
+    /// that of all rounds.
+    #[must_use]
+    pub fn apart(&self, groups: &[Vec<f64>]) -> Self {
+        let mean = |kept: &dyn Fn(usize) -> bool| {
+            let kept = self.moved.iter().enumerate().filter(|(round, _)| kept(*round));
+            let (sum, count) = kept.fold((0.0, 0.0), |(sum, n), (_, moved)| (sum + moved, n + 1.0));
+            if count > 0.0 { sum / count } else { 0.0 }
+        };
+        let all = mean(&|_| true);
+        let is_in = |group: &Vec<f64>, round: usize| group.get(round).is_some_and(|n| *n > 0.0);
+        let own: Vec<f64> = groups.iter().map(|group| mean(&|at| is_in(group, at))).collect();
+        let of = |round: usize| {
+            let group = groups.iter().position(|group| is_in(group, round));
+            EVENLY * all + (1.0 - EVENLY) * group.map_or(all, |group| own[group])
+        };
+        Self {
+            steps: (0..self.moved.len()).map(of).collect(),
+            levels: Vec::new(),
+            memory: 0.0,
+            ..self.clone()
         }
     }
 }

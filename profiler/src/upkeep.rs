@@ -169,6 +169,7 @@ mod tests {
             late: None,
             latest: None,
             by_novelty: None,
+            filled: None,
             lasting: None,
             fading: None,
             evenness: 0.0,

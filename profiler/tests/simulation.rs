@@ -22,6 +22,8 @@ fn simulate(name: &str, models: &[Model], bed: &Bed, runs: u32) -> bed::Outcome 
 }
 
 const RUNS: u32 = 60;
+/// The same where all of them last until the end.
+const FEWER: u32 = 30;
 
 #[test]
 fn clean_sites_are_not_called_leaking() {
@@ -36,7 +38,7 @@ fn clean_sites_are_not_called_leaking() {
         ("warm-up, 4 rounds", Model { warmup: (40_000.0, 4.0), ..STILL }, 0.01),
         ("warm-up, 6 rounds", Model { warmup: (40_000.0, 6.0), ..STILL }, 0.03),
         ("warm-up, 8 rounds", Model { warmup: (40_000.0, 8.0), ..STILL }, 0.03),
-        ("cache that fills", Model { keyed: 1.0, ..STILL }, 0.01),
+        ("cache that fills", Model { unbounded: 1.0, ..STILL }, 0.01),
     ] {
         let outcome = simulate(name, &among(model), &BED, RUNS);
         assert!(outcome.share(Verdict::Leaking) <= allowed, "{name}");
@@ -63,6 +65,26 @@ fn what_is_held_for_a_while_fails_no_run() {
         let outcome = simulate(name, &among(model), bed, RUNS);
         let failed = outcome.share(Verdict::Leaking) + outcome.share(Verdict::Growing);
         assert!(failed <= allowed, "{name}: {failed}");
+    }
+}
+
+#[test]
+fn a_cache_that_is_full_fails_no_run_and_hides_nothing_that_grows_beside_it() {
+    use Verdict::{Growing, Inconclusive, Leaking, Warming};
+    // Full in the middle of the run, and a little later.
+    let full = |rounds: f64| Model { keyed: 1.0, bound: rounds * BED.operations, ..STILL };
+    for (name, model, words, share) in [
+        ("LRU full at half", full(10.0), [Warming, Inconclusive], 0.98),
+        ("LRU full after 18 rounds", full(11.0), [Warming, Inconclusive], 0.98),
+        ("leak beside it", Model { kept: 0.5, ..full(10.0) }, [Growing, Leaking], 0.95),
+        ("map beside it", Model { unbounded: 1.0, ..full(10.0) }, [Growing, Leaking], 0.95),
+        ("map", Model { unbounded: 1.0, ..STILL }, [Growing, Growing], 0.98),
+    ] {
+        let outcome = simulate(name, &among(model), &BED, FEWER);
+        let said = f64::from(FEWER) * share;
+        let right: u32 =
+            outcome.words.iter().filter(|(word, _)| words.contains(word)).map(|(_, n)| n).sum();
+        assert!(f64::from(right) >= said, "{name}: {}", outcome.words());
     }
 }
 

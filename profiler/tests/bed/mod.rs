@@ -8,7 +8,7 @@ use ebbtide_profiler::site::{Folded, FoldedCell, FoldedSite};
 use ebbtide_profiler::verdict::{LOOKS, Rules, judge};
 use ebbtide_record::event::RoundKind;
 use ebbtide_record::{MemoryVerdict, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// SplitMix64: small, seeded, good enough for a simulation.
 pub(crate) struct Dice(pub(crate) u64);
@@ -62,8 +62,12 @@ pub(crate) struct Model {
     pub(crate) churn: f64,
     /// Objects kept for each operation.
     pub(crate) kept: f64,
-    /// The same on new input only.
+    /// Objects kept by key for each operation with new input, up to `bound` of them: then the
+    /// oldest goes for each new one.
     pub(crate) keyed: f64,
+    pub(crate) bound: f64,
+    /// The same without a bound.
+    pub(crate) unbounded: f64,
     /// Objects that a warm-up adds in the end, and its time constant in rounds.
     pub(crate) warmup: (f64, f64),
     /// Standard deviation of the base from one idle moment to the next, objects, and how much
@@ -75,8 +79,6 @@ pub(crate) struct Model {
     pub(crate) clock: f64,
     /// Share of what was kept that a rest gives back.
     pub(crate) expires: f64,
-    /// Objects at most of those that are kept by key.
-    pub(crate) bound: f64,
     /// Objects that are kept for a while: until the round where filling stops, or thrown away
     /// all at once every so many rounds.
     pub(crate) held: (f64, Held),
@@ -104,9 +106,10 @@ pub(crate) const STILL: Model = Model {
     churn: 0.0,
     kept: 0.0,
     keyed: 0.0,
+    bound: 0.0,
+    unbounded: 0.0,
     clock: 0.0,
     expires: 0.0,
-    bound: f64::INFINITY,
     warmup: (0.0, 1.0),
     wander: (0.0, 0.0),
     counted: true,
@@ -156,7 +159,7 @@ impl Bed {
 
 #[derive(Clone, Default)]
 struct SiteState {
-    keys: f64,
+    cache: VecDeque<(f64, f64)>,
     held: f64,
     phase: f64,
     kept: f64,
@@ -240,10 +243,10 @@ fn step(
     let (warm, tau) = model.warmup;
     let warming = warm * ((-f64::from(round) / tau).exp() - (-f64::from(round + 1) / tau).exp());
     let causing = if model.by == By::First { bed.first(round) } else { bed.operations };
-    let keyed = if kind == RoundKind::Replay { 0.0 } else { model.keyed * causing };
-    let keyed = keyed.min(model.bound - state.keys);
-    state.keys += keyed;
     let resting = kind == RoundKind::Rest;
+    let by_key = matches!(kind, RoundKind::Warmup | RoundKind::New);
+    let new = if by_key { causing } else { 0.0 };
+    let keyed = new * model.unbounded;
     let by_clock = model.clock * if resting { bed.rest } else { 1.0 };
     let by_work = if resting { 0.0 } else { model.kept * causing + keyed + warming };
     let grown = by_work + by_clock;
@@ -258,13 +261,14 @@ fn step(
     state.turning += turned;
     let held = hold(model, state, bed, f64::from(round), dice);
     state.kept += kept;
-    state.ever += kept + turned + held;
+    let (cached, keys) = cache(model, state, (new * model.keyed, share), dice);
+    state.ever += kept + turned + held + keys;
     let (deviation, memory) = model.wander;
     let before = (state.wandered * share).round();
     state.wandered = memory * state.wandered + deviation * dice.normal();
     let wandered = (state.wandered * share).round();
     state.ever += (wandered - before).max(0.0);
-    let samples = (state.kept + state.held + state.turning + wandered).max(0.0);
+    let samples = (state.kept + cached + state.held + state.turning + wandered).max(0.0);
     let objects = samples / share;
     let cell = Cell {
         live_bytes: objects * model.size,
@@ -281,6 +285,27 @@ fn step(
         cells: vec![FoldedCell { stack: index as u64, cell }],
         ..FoldedSite::default()
     }
+}
+
+/// Samples in a cache of the keys that came last, and those that came to it in this round.
+fn cache(model: &Model, state: &mut SiteState, new: (f64, f64), dice: &mut Dice) -> (f64, f64) {
+    let (keys, share) = new;
+    if keys <= 0.0 {
+        return (state.cache.iter().map(|(_, samples)| samples).sum(), 0.0);
+    }
+    let came = dice.binomial(keys.round(), share);
+    state.cache.push_back((keys, came));
+    let mut over = state.cache.iter().map(|(keys, _)| keys).sum::<f64>() - model.bound;
+    while let Some((keys, samples)) = state.cache.front_mut().filter(|_| over > 0.0) {
+        let gone = over.min(*keys);
+        *samples -= dice.binomial(*samples, gone / *keys);
+        *keys -= gone;
+        over -= gone;
+        if *keys <= 0.0 {
+            state.cache.pop_front();
+        }
+    }
+    (state.cache.iter().map(|(_, samples)| samples).sum(), came)
 }
 
 /// Samples that came to what is held for a while; moves what is held on to the round's end.
