@@ -37,6 +37,9 @@ usage: cargo xtask COMMAND
   bench rest   a list of messages from SQLite beside Express; --pairs, --seconds, --seed, --ebb
   bench dump   requests under way while the probe dumps few stacks and many; --dumps
   bench server fan-out beside npm's socket.io and socketioxide; --rounds, --clients, --seconds
+  bench heap   V8 heap snapshots beside v8-heap-parser and JSON.parse; --objects 1000000, --runs 3,
+               --folder FOLDER keeps the snapshots (2.4 GB)
+  bench pprof  pprof files beside `go tool pprof`; --runs 9, --folder FOLDER
   truth        programs whose truth is known, run again and again; writes docs/truth.md
                [--resume] [TABLE...] [--runs N] [--jobs 1] [--only CELL] [--list] [--ci]";
 
@@ -60,6 +63,8 @@ fn main() -> ExitCode {
         ["bench", "dump", settings @ ..] => bench::dump::dump(settings),
         ["bench", "server", settings @ ..] => bench::server::server(settings),
         ["crowd", words @ ..] => bench::server::crowd::crowd(words),
+        ["bench", "heap", settings @ ..] => bench::heap::heap(settings),
+        ["bench", "pprof", settings @ ..] => bench::heap::pprof(settings),
         ["truth", settings @ ..] => truth::truth(settings),
         ["target", "h2"] => bench::target::serve::<bench::h2::target::State>(),
         ["target"] => bench::target::serve::<bench::target::EmptyLine>(),

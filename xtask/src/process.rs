@@ -1,8 +1,8 @@
 //! Child processes: run one and fail with its command line, or run one and learn what CPU time
-//! it took.
+//! and memory it took.
 //!
-//! Comes in: a `Command`. Goes out: success, output, or the CPU time from `wait4`, which counts
-//! every thread of the child, the ended ones too. What the numbers mean is left to `bench`.
+//! Comes in: a `Command`. Goes out: success, output, or what `wait4` tells, which counts every
+//! thread of the child, the ended ones too. What the numbers mean is left to `bench`.
 
 use anyhow::{Context, Result, bail};
 use std::process::{Command, Stdio};
@@ -43,6 +43,20 @@ pub(crate) fn package_version(package: &str) -> String {
 
 /// Runs a command to its end and returns the CPU time, user and system, of all its threads.
 pub(crate) fn cpu_time(command: &mut Command) -> Result<Duration> {
+    Ok(usage(command)?.cpu)
+}
+
+/// What a process took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// CPU time, user and system, of all its threads.
+    pub(crate) cpu: Duration,
+    /// The largest resident set that it had.
+    pub(crate) peak_bytes: u64,
+}
+
+/// Runs a command to its end and returns what it took.
+pub(crate) fn usage(command: &mut Command) -> Result<Usage> {
     let line = command_line(command);
     let child = command.spawn().with_context(|| format!("`{line}` could not be started"))?;
     let (status, usage) = wait_with_usage(child.id()).with_context(|| format!("`{line}`"))?;
@@ -62,9 +76,9 @@ fn command_line(command: &Command) -> String {
     line
 }
 
-/// Waits for a child: its wait status, and the CPU time of all its threads.
+/// Waits for a child: its wait status, and what it took.
 #[expect(unsafe_code, reason = "std has no wait that tells the child's resource usage")]
-fn wait_with_usage(pid: u32) -> Result<(i32, Duration)> {
+fn wait_with_usage(pid: u32) -> Result<(i32, Usage)> {
     let pid = i32::try_from(pid).context("process id")?;
     let mut status = 0;
     // SAFETY: rusage is plain integers, for which all zeroes are a value.
@@ -73,7 +87,10 @@ fn wait_with_usage(pid: u32) -> Result<(i32, Duration)> {
         // SAFETY: both pointers are to live locals of the types that wait4 writes.
         let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
         if waited == pid {
-            return Ok((status, duration(usage.ru_utime) + duration(usage.ru_stime)));
+            let cpu = duration(usage.ru_utime) + duration(usage.ru_stime);
+            // The kernel counts it in units of 1,024 bytes.
+            let peak_bytes = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1_024;
+            return Ok((status, Usage { cpu, peak_bytes }));
         }
         let error = std::io::Error::last_os_error();
         if error.kind() != std::io::ErrorKind::Interrupted {

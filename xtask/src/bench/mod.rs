@@ -15,6 +15,7 @@ mod paper;
 
 pub(crate) mod dump;
 pub(crate) mod h2;
+pub(crate) mod heap;
 pub(crate) mod probe;
 pub(crate) mod rest;
 pub(crate) mod server;
