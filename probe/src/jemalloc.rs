@@ -165,22 +165,23 @@ pub(crate) fn purge() {
     }
 }
 
-/// jemalloc's totals.
+/// jemalloc's totals, in bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(crate) struct Totals {
+pub struct Totals {
     /// Handed out and not freed, in size classes.
-    allocated_bytes: u64,
+    pub allocated_bytes: u64,
     /// Pages that hold any of it.
-    active_bytes: u64,
+    pub active_bytes: u64,
     /// Pages resident in memory.
-    resident_bytes: u64,
+    pub resident_bytes: u64,
     /// Address space kept for later.
-    retained_bytes: u64,
+    pub retained_bytes: u64,
 }
 
 impl Totals {
     /// The totals now; `None` when jemalloc keeps no statistics.
-    pub(crate) fn read() -> Option<Self> {
+    #[must_use]
+    pub fn read() -> Option<Self> {
         epoch::advance().ok()?;
         Some(Self {
             allocated_bytes: stats::allocated::read().ok()? as u64,

@@ -51,6 +51,7 @@ pub use census::{
 };
 pub use error::{SnapshotError, StartError};
 pub use handle::Handle;
+pub use jemalloc::Totals as HeapTotals;
 pub use kind::Kind;
 pub use options::{DEFAULT_MAX_BYTES, DEFAULT_MAX_FILES, DEFAULT_SAMPLE_BYTES, Options};
 pub use probe::{Probe, start};
