@@ -8,6 +8,8 @@ use crate::config::{Config, Database, Limits};
 use crate::disturbance::Disturbance;
 use crate::fault::Faults;
 use crate::hub::{Bounds, Hub};
+use crate::limits::{Gate, Network};
+use crate::message::Refusal;
 use crate::metrics::{Gauges, Metrics};
 use crate::recent::Recent;
 use crate::registry::Registry;
@@ -15,6 +17,8 @@ use crate::request_log::RequestLog;
 use crate::rooms::Rooms;
 use crate::sessions::Host;
 use crate::store::{Room, Store};
+use crate::subscriber::Subscriber;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -29,6 +33,10 @@ pub(crate) struct App {
     rooms: Vec<String>,
     /// Origins of pages that may connect, besides this server's and this machine's.
     pub(crate) origins: Vec<String>,
+    /// Whose `x-forwarded-for` is believed.
+    pub(crate) proxies: Vec<Network>,
+    /// Who may ask, and how often.
+    pub(crate) gate: Gate,
     pub(crate) faults: Arc<Faults>,
     pub(crate) store: Store,
     pub(crate) tokens: Tokens,
@@ -70,6 +78,8 @@ impl App {
             open: config.open,
             origins: config.origins.clone(),
             sio: Host::new(&limits),
+            proxies: config.proxies.clone(),
+            gate: Gate::new(limits.measure(), &metrics),
             hub: Hub::new(rooms, (store.clone(), recent), bounds, faults.clone(), metrics.clone()),
             registry: Registry::new(faults.clone()),
             log: RequestLog::new(limits.log_entries, faults.clone()),
@@ -88,6 +98,20 @@ impl App {
         self.rooms.iter().any(|name| name == room)
     }
 
+    /// Whether a client may have another event taken now, by its address and its account.
+    pub(crate) fn may_speak(&self, address: IpAddr, client: &Subscriber) -> Result<(), Refusal> {
+        self.gate.event(address, || client.user().map(|user| user.0)).map_err(|wait| {
+            self.metrics.limited("event");
+            Refusal::TooFast(wait.seconds())
+        })
+    }
+
+    /// Whether there are as many sessions as there may be. Those by polling hold no connection,
+    /// so that they are counted here.
+    pub(crate) fn is_full(&self) -> bool {
+        self.registry.len() >= self.limits.connections
+    }
+
     /// From now on the server is not ready for new clients.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Relaxed);
@@ -103,7 +127,11 @@ impl App {
         Gauges {
             sessions: self.registry.len(),
             rooms: self.hub.with_rooms(Rooms::len),
+            queued: self.hub.queued(),
             queries: self.store.queries(),
+            pool: self.store.pool(),
+            buckets: self.gate.buckets(),
+            is_draining: self.is_draining(),
             uptime: self.started.elapsed(),
         }
     }

@@ -3,6 +3,7 @@
 //! right for one machine. Leaves to others: reading flags, environment and files.
 
 use crate::fault::Faults;
+use crate::limits::{Measure, Network, Rate};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,10 @@ pub struct Config {
     pub origins: Vec<String>,
     /// Where everything is kept.
     pub database: Database,
+    /// Certificate and key; without them connections are in the clear.
+    pub tls: Option<Tls>,
+    /// Proxies whose `x-forwarded-for` is believed.
+    pub proxies: Vec<Network>,
     /// The bounds of everything.
     pub limits: Limits,
 }
@@ -50,9 +55,20 @@ impl Default for Config {
             rooms: vec!["lobby".to_owned()],
             origins: Vec::new(),
             database: Database::default(),
+            tls: None,
+            proxies: Vec::new(),
             limits: Limits::default(),
         }
     }
+}
+
+/// What the server shows that it is who it says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tls {
+    /// The chain of certificates, PEM, the server's own first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
 }
 
 /// Where everything is kept.
@@ -74,6 +90,22 @@ pub struct Limits {
     /// Connections at one time; more are closed at once. A process has 20,000 open files on many
     /// machines; some are needed for other things.
     pub connections: usize,
+    /// Connections at one time of one address, or of one /64 of IPv6: an office behind one
+    /// address has so many people.
+    pub connections_per_address: usize,
+    /// Connections begun by an address.
+    pub connects: Rate,
+    /// Requests of an address, and of an account.
+    pub requests: Rate,
+    /// Attempts of an address to log in or register, and to log in to an account: each is a
+    /// password that is hashed.
+    pub logins: Rate,
+    /// Events of an address, and of an account, over WebSockets.
+    pub events: Rate,
+    /// Addresses and accounts whose rates are remembered; some fifty bytes each.
+    pub buckets: usize,
+    /// Whether clients of this machine have no limits of their own.
+    pub loopback_is_exempt: bool,
     /// Bytes of one WebSocket message that is taken; a longer one is answered with an error.
     pub message_bytes: usize,
     /// Bytes of one request body.
@@ -86,6 +118,10 @@ pub struct Limits {
     pub rooms: usize,
     /// Messages kept of each room, in memory.
     pub history: usize,
+    /// Accounts, in memory.
+    pub accounts: usize,
+    /// Messages between two users that are kept, of all together, in memory.
+    pub direct: usize,
     /// Request log entries kept.
     pub log_entries: usize,
     /// Time between two pings.
@@ -94,30 +130,62 @@ pub struct Limits {
     pub silence: Duration,
     /// How long somebody counts as typing who does not say so again.
     pub typing: Duration,
+    /// Time a session of Socket.IO has to enter a namespace.
+    pub hello: Duration,
     /// Time a client has to send a request's headers.
     pub header_timeout: Duration,
     /// Time a client has to send a request's body.
     pub body_timeout: Duration,
+    /// Time in which a server that is to stop says so on `/readyz` and still takes connections, so
+    /// that a load balancer sees it.
+    pub farewell: Duration,
     /// Time the server waits for what is in flight when it stops.
     pub drain: Duration,
+}
+
+impl Limits {
+    /// How much one client may ask for.
+    pub(crate) fn measure(&self) -> Measure {
+        Measure {
+            connections: self.connections,
+            connections_per_address: self.connections_per_address,
+            connects: self.connects,
+            requests: self.requests,
+            logins: self.logins,
+            events: self.events,
+            buckets: self.buckets,
+            loopback_is_exempt: self.loopback_is_exempt,
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 19_900,
+            connections_per_address: 512,
+            connects: Rate::new(100, 1_000),
+            requests: Rate::new(50, 200),
+            logins: Rate::new(1, 20),
+            events: Rate::new(50, 200),
+            buckets: 65_536,
+            loopback_is_exempt: true,
             message_bytes: 64 << 10,
             body_bytes: 64 << 10,
             queue_bytes: 1 << 20,
             rooms_per_client: 16,
             rooms: 4_096,
             history: 128,
+            accounts: 10_000,
+            direct: 10_000,
             log_entries: 256,
             ping_every: Duration::from_secs(25),
             silence: Duration::from_secs(60),
             typing: Duration::from_secs(5),
+            hello: Duration::from_secs(45),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
+            farewell: Duration::ZERO,
             drain: Duration::from_secs(10),
         }
     }

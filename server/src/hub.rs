@@ -16,7 +16,7 @@ use crate::subscriber::{Ending, Places, SLOTS, Subscriber};
 use ebbtide_probe::{Kind, track};
 use ebbtide_socketio::{Frame, Text};
 use serde_json::json;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -333,6 +333,22 @@ impl Hub {
     /// The newest messages of a room that is there, oldest first.
     pub(crate) fn history(&self, name: &str, limit: usize) -> Option<Vec<Text>> {
         self.state().rooms.contains(name).then(|| self.recent.newest(name, limit))
+    }
+
+    /// Bytes that wait for the clients in rooms: of all, and of the one that has most. The lock is
+    /// held for one room at a time, and queues are looked at without it.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        let names = self.with_rooms(Rooms::names);
+        let mut seen = BTreeMap::new();
+        for name in names {
+            let members = self.with_rooms(|rooms| {
+                let room = rooms.room(&name)?;
+                Some(room.members.values().cloned().collect::<Vec<_>>())
+            });
+            // A client in several rooms has one queue.
+            seen.extend(members.into_iter().flatten().map(|one| (one.id, one.queued_bytes())));
+        }
+        (seen.values().sum(), seen.values().copied().max().unwrap_or(0))
     }
 
     /// Runs `read` over the rooms.

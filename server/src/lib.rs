@@ -12,14 +12,18 @@ mod app;
 mod auth;
 mod clock;
 mod config;
+mod cors;
 mod disturbance;
+mod drain;
 mod echo;
 mod fault;
 mod guarded;
+mod headers;
 mod heartbeat;
 #[allow(dead_code, reason = "histories come from the store")]
 mod hub;
 mod letter;
+mod limits;
 mod message;
 mod metrics;
 mod origin;
@@ -40,11 +44,15 @@ mod sio;
 mod speech;
 #[allow(dead_code, unused_imports, reason = "rooms and sockets use the rest of it")]
 mod store;
+mod stream;
 mod subscriber;
+mod tls;
 mod upgrade;
 mod wire;
 
-pub use config::{Config, Database, Limits, SECRET_BYTES};
+pub use config::{Config, Database, Limits, SECRET_BYTES, Tls};
 pub use fault::{FAULTS, Fault, FaultError, Faults, Setting};
+pub use limits::{Network, Rate};
 pub use server::{ServeError, Server, serve};
 pub use store::StoreError;
+pub use tls::{Renewal, TlsError};

@@ -139,6 +139,8 @@ pub(crate) enum Refusal {
     Busy(String),
     #[error("what was said could not be kept, say it again")]
     NotKept,
+    #[error("too many events: wait {0} s")]
+    TooFast(u64),
 }
 
 impl Refusal {
@@ -170,6 +172,7 @@ impl Refusal {
             Self::Denied(_) => "denied",
             Self::Busy(_) => "busy",
             Self::NotKept => "not_kept",
+            Self::TooFast(_) => "too_many",
         }
     }
 }

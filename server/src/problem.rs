@@ -4,6 +4,7 @@
 
 use crate::auth::PasswordError;
 use crate::auth::access::Denied;
+use crate::limits::Wait;
 use crate::store::StoreError;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -22,6 +23,8 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The connection ends with it: the rest of the request is not read.
     closing: bool,
+    /// Seconds after which it may be asked again.
+    retry_after: Option<u64>,
 }
 
 /// Seconds after which what was too busy may be asked again.
@@ -45,7 +48,15 @@ pub(crate) struct Document<'a> {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), closing: false }
+        Self { status, code, detail: detail.into(), closing: false, retry_after: None }
+    }
+
+    /// Somebody asks too often.
+    pub(crate) fn too_many(wait: Wait) -> Self {
+        let seconds = wait.seconds();
+        let detail = format!("too many requests: wait {seconds} s");
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail);
+        Self { retry_after: Some(seconds), ..problem }
     }
 
     /// The same, after which the connection ends.
@@ -74,6 +85,9 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if self.closing {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -88,6 +102,7 @@ impl From<StoreError> for Problem {
             StoreError::Busy | StoreError::Closed => {
                 Self::new(unavailable, "busy", error.to_string())
             }
+            StoreError::Full { .. } => Self::new(unavailable, "full", error.to_string()),
             StoreError::InDoubt(_) => {
                 tracing::error!(%error, "a transaction in doubt");
                 let detail = "whether it was stored is not known (send it again with the same key)";

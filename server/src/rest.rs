@@ -7,8 +7,9 @@ use crate::app::App;
 use crate::page;
 use crate::problem::Problem;
 use axum::Router;
-use axum::extract::{OriginalUri, State};
+use axum::extract::{MatchedPath, OriginalUri, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::sync::Arc;
@@ -25,7 +26,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(page::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(remember_route))
         .with_state(app)
+}
+
+/// Lets the answer tell which route it came by.
+async fn remember_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
 }
 
 async fn nothing(OriginalUri(uri): OriginalUri) -> Problem {

@@ -47,6 +47,11 @@ impl Rooms {
         self.rooms.len()
     }
 
+    /// The names of all of them.
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.rooms.keys().cloned().collect()
+    }
+
     /// Whether there is such a room.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.rooms.contains_key(name)

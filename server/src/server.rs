@@ -4,25 +4,33 @@
 //! Leaves to others: what a request means (`rest`), what a WebSocket says (`session`).
 
 use crate::app::App;
-use crate::config::{Config, SECRET_BYTES};
+use crate::config::{Config, Limits, SECRET_BYTES};
+use crate::cors;
+use crate::drain;
 use crate::fault::Faults;
 use crate::guarded::Guarded;
+use crate::headers;
+use crate::limits::{Place, Whence, client_of};
 use crate::message;
+use crate::origin;
 use crate::problem::Problem;
 use crate::rest;
 use crate::sio;
-use crate::store::{Store, StoreError};
+use crate::store::{Caps, Store, StoreError};
+use crate::tls::{self, Current, Renewal, TlsError};
 use crate::upgrade;
 use crate::wire::Alive;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::extract::MatchedPath;
+use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
 use ebbtide_probe::{Kind, Reply, Responder, in_flight, track};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -30,8 +38,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tower::Service;
+use tracing::Instrument;
 
 /// Bytes of request head taken, and of a body read ahead.
 const READ_BUFFER_BYTES: usize = 64 << 10;
@@ -39,29 +48,39 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 /// Wait after an accept that failed, for want of files or memory as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Sessions closed together when the server stops.
-const DRAIN_BATCH: usize = 100;
-
-/// Time between two such batches, so that clients do not come back all at once.
-const DRAIN_PAUSE: Duration = Duration::from_millis(20);
-
 /// Path of the switches of the faults, on the admin listener.
 const FAULTS_PATH: &str = "/debug/faults";
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// The host has no address.
+    #[error(
+        "`{host}` has no address: {source} (`127.0.0.1` is this machine alone, `0.0.0.0` all of \
+         its networks)"
+    )]
+    Host {
+        /// The name, as told.
+        host: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The address cannot be listened on.
-    #[error("cannot listen on `{address}`: {source} (choose another port, or 0 for a free one)")]
+    #[error("cannot listen on `{address}`: {source} ({cure})")]
     Bind {
         /// Host and port, as told.
         address: String,
         /// What the system said.
         source: io::Error,
+        /// What helps.
+        cure: &'static str,
     },
     /// The secret could be guessed.
     #[error("the secret has {0} bytes, {SECRET_BYTES} are the least (`openssl rand -base64 32`)")]
     Secret(usize),
+    /// The certificate or the key is of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No room stays, so a client would enter none.
     #[error("no room is named (name one in `rooms`, such as `lobby`)")]
     NoRooms,
@@ -84,6 +103,7 @@ pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Arc<Renewal>>,
 }
 
 /// Listens and serves until `shutdown` is ready and everything in flight has ended.
@@ -113,14 +133,13 @@ impl Server {
                 reason: refusal.to_string(),
             })?;
         }
-        let failed = |source| {
-            let address = format!("{}:{}", config.host, config.port);
-            ServeError::Bind { address, source }
-        };
-        let host = config.host.trim_start_matches('[').trim_end_matches(']');
-        let listener = listen(host, config.port).await.map_err(failed)?;
+        let tls = config.tls.as_ref().map(Renewal::new).transpose()?.map(Arc::new);
+        let listener = listen(&config.host, config.port).await?;
+        let failed = |source| cannot_bind(&config.host, config.port, source);
         let address = listener.local_addr().map_err(failed)?;
-        let store = Store::open(&config.database, config.limits.history).await?;
+        let Limits { history, accounts, direct, .. } = config.limits;
+        let caps = Caps { history, accounts, direct };
+        let store = Store::open(&config.database, caps).await?;
         let mut rooms = Vec::new();
         for room in &config.rooms {
             rooms.push(store.ensure_room(room, false).await?);
@@ -130,7 +149,7 @@ impl Server {
                 tracing::warn!(name, "no account of that name can be made an administrator yet");
             }
         }
-        Ok(Self { app: App::new(&config, &rooms, store), listener, address })
+        Ok(Self { app: App::new(&config, &rooms, store), listener, address, tls })
     }
 
     /// The address it listens on, with the port that was free when none was told.
@@ -139,33 +158,38 @@ impl Server {
         self.address
     }
 
-    /// Serves until `shutdown` is ready. Then no connection is taken any more, WebSockets are
-    /// closed with code 1001 in batches, requests in flight are finished, and what has not ended
-    /// when [`crate::Limits::drain`] is over is left behind.
+    /// What reads a renewed certificate while the server runs, when connections are under TLS.
+    #[must_use]
+    pub fn renewal(&self) -> Option<Arc<Renewal>> {
+        self.tls.clone()
+    }
+
+    /// Serves until `shutdown` is ready. Then `/readyz` says so, for as long as
+    /// [`crate::Limits::farewell`] while connections are still taken; after it none is, WebSockets
+    /// are closed with code 1012 in batches, requests in flight are finished, and what has not
+    /// ended when [`crate::Limits::drain`] is over is left behind.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { app, listener, address } = self;
+        let Self { app, listener, address, tls } = self;
         tracing::info!(%address, "listening");
         let (stop, stopping) = watch::channel(false);
         let (alive, mut last) = mpsc::channel(1);
         let router = rest::router(app.clone());
-        let acceptor = Acceptor { app: app.clone(), router, stopping, alive };
+        let tls = tls.map(|renewal| renewal.current());
+        let acceptor = Acceptor { app: app.clone(), router, stopping, alive, tls };
         tokio::select! {
             () = acceptor.accept(&listener) => {}
             () = shutdown => {}
         }
-        drop(listener);
+        tracing::info!(sessions = app.registry.len(), "stopping");
         app.drain();
+        // Until the time is over: accepting itself has no end.
+        let _ = tokio::time::timeout(app.limits.farewell, acceptor.accept(&listener)).await;
+        drop(listener);
         // Without a receiver there is nobody to tell.
         let _ = stop.send(true);
         drop(acceptor);
         let end = Instant::now() + app.limits.drain;
-        let mut after = Some(0);
-        while let Some(number) = after {
-            after = app.registry.end_some(number, DRAIN_BATCH);
-            if after.is_some() {
-                tokio::time::sleep(DRAIN_PAUSE).await;
-            }
-        }
+        drain::end_sessions(&app.registry, app.limits.drain).await;
         let left = end.saturating_duration_since(Instant::now());
         if tokio::time::timeout(left, last.recv()).await.is_err() {
             tracing::warn!(sessions = app.registry.len(), "left behind what has not ended in time");
@@ -178,9 +202,12 @@ impl Server {
 const BACKLOG: u32 = 4_096;
 
 /// Listens on the first address of a host that can be listened on.
-async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in tokio::net::lookup_host((host, port)).await? {
+async fn listen(host: &str, port: u16) -> Result<TcpListener, ServeError> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let unknown = |source| ServeError::Host { host: host.to_owned(), source };
+    let addresses = tokio::net::lookup_host((bare, port)).await.map_err(unknown)?;
+    let mut last = None;
+    for address in addresses {
         let open = || -> io::Result<TcpListener> {
             let socket =
                 if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -191,10 +218,24 @@ async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
         };
         match open() {
             Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
+            Err(error) => last = Some(error),
         }
     }
-    Err(last)
+    let nothing = || unknown(io::Error::new(io::ErrorKind::NotFound, "the name stands for none"));
+    Err(last.map_or_else(nothing, |source| cannot_bind(host, port, source)))
+}
+
+fn cannot_bind(host: &str, port: u16, source: io::Error) -> ServeError {
+    let cure = match source.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            "no network of this machine has that address: `0.0.0.0` is all that it has"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are the system's: choose a higher one, or let a proxy have it"
+        }
+        _ => "choose another port, or 0 for a free one",
+    };
+    ServeError::Bind { address: format!("{host}:{port}"), source, cure }
 }
 
 impl Faults {
@@ -221,6 +262,7 @@ struct Acceptor {
     router: Router,
     stopping: watch::Receiver<bool>,
     alive: Alive,
+    tls: Option<Current>,
 }
 
 /// What all requests of one connection share.
@@ -229,12 +271,12 @@ struct Shared {
     router: Router,
     peer: SocketAddr,
     alive: Alive,
+    is_tls: bool,
 }
 
 impl Acceptor {
     /// Takes connections for ever.
     async fn accept(&self, listener: &TcpListener) {
-        let places = Arc::new(Semaphore::new(self.app.limits.connections));
         loop {
             let (stream, peer) = match listener.accept().await {
                 Ok(connection) => connection,
@@ -245,33 +287,53 @@ impl Acceptor {
                 }
             };
             self.app.metrics.connection();
-            let Ok(place) = places.clone().try_acquire_owned() else {
-                self.app.metrics.refused();
-                continue;
-            };
+            let is_proxy = self.app.proxies.iter().any(|network| network.contains(peer.ip()));
+            let Some(place) = self.app.gate.admit(peer.ip(), is_proxy) else { continue };
             // Only makes small writes wait; a connection without it works as well.
             let _ = stream.set_nodelay(true);
+            give_up_after(&stream, self.app.limits.silence);
             let shared = Shared {
                 app: self.app.clone(),
                 router: self.router.clone(),
                 peer,
                 alive: self.alive.clone(),
+                is_tls: self.tls.is_some(),
             };
-            tokio::spawn(connection(stream, Arc::new(shared), place, self.stopping.clone()));
+            let tls = self.tls.as_ref().map(|current| current.borrow().clone());
+            let stopping = self.stopping.clone();
+            tokio::spawn(connection((stream, tls), Arc::new(shared), place, stopping));
         }
+    }
+}
+
+/// Lets the kernel end a connection whose other end takes nothing for so long, whether it has gone
+/// or does not read (TCP_USER_TIMEOUT). Without it a session has its heartbeat, and an answer to
+/// who never reads it would wait for ever.
+fn give_up_after(stream: &TcpStream, patience: Duration) {
+    let millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, millis) {
+        tracing::debug!(%error, "a connection has no time limit for sending");
     }
 }
 
 /// Serves one connection until it ends or becomes a WebSocket.
 async fn connection(
-    stream: TcpStream,
+    (stream, tls): (TcpStream, Option<Arc<ServerConfig>>),
     shared: Arc<Shared>,
-    place: OwnedSemaphorePermit,
+    place: Place,
     mut stopping: watch::Receiver<bool>,
 ) {
     let _counted = track(Kind::Task);
+    let stream = match tls::begin(stream, tls).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            shared.app.metrics.refused("tls");
+            tracing::debug!(%error, peer = %shared.peer, "a TLS handshake failed");
+            return;
+        }
+    };
     let timeout = shared.app.limits.header_timeout;
-    let place = Arc::new(place);
+    let (metrics, place) = (shared.app.metrics.clone(), Arc::new(place));
     let service = service_fn(move |request| respond(shared.clone(), place.clone(), request));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -288,6 +350,7 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
+        metrics.refused("broken");
         tracing::debug!(%error, "a connection broke");
     }
 }
@@ -297,35 +360,78 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|&stops| stops).await;
 }
 
+/// What a request is measured under that no route took.
+const NO_ROUTE: &str = "none";
+
 /// Answers one request.
 async fn respond(
     shared: Arc<Shared>,
-    place: Arc<OwnedSemaphorePermit>,
+    place: Arc<Place>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let begun = Instant::now();
     let flight = in_flight();
     let app = &shared.app;
-    let response = if app.disturbance.strike().await {
-        // FAULT(error)
-        let detail = "this fails because the fault `error` is on";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", detail).into_response()
-    } else if upgrade::is_asked(&request) {
-        upgrade::answer(app, shared.peer, request, (shared.alive.clone(), place))
-    } else if sio::is_asked(request.uri().path()) {
-        sio::answer(app, shared.peer, request, (shared.alive.clone(), place)).await
+    let id = headers::request_id(request.headers());
+    let method = request.method().clone();
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let origin =
+        origin.filter(|_| origin::is_allowed(request.headers(), shared.peer, &app.origins));
+    let is_upgrade = upgrade::is_asked(&request);
+    let is_sio = sio::is_asked(request.uri().path());
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    let answered = answer(&shared, place, request, origin.is_some());
+    let mut response = answered.instrument(span.clone()).await;
+    if let Some(origin) = origin.filter(|_| !is_upgrade) {
+        cors::open(response.headers_mut(), origin);
+    }
+    headers::protect(&mut response, id, shared.is_tls);
+    let route = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = route.unwrap_or(match (is_upgrade, is_sio) {
+        (true, _) => "/ws",
+        (_, true) => "/socket.io/",
+        _ => NO_ROUTE,
+    });
+    let (status, took) = (response.status(), begun.elapsed());
+    app.metrics.request((route, method.as_str()), status.as_u16(), took);
+    let _entered = span.enter();
+    let (status, micros) = (status.as_u16(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    if status >= 500 {
+        tracing::warn!(%method, route, status, micros, "failed");
     } else {
-        // A router is always ready.
-        let Ok(response) = shared.router.clone().call(request).await;
-        response
-    };
-    app.metrics.request(response.status().as_u16(), begun.elapsed());
-    Ok(protect(response).map(|body| Body::new(Guarded::hold(body, flight))))
+        tracing::debug!(%method, route, status, micros, "answered");
+    }
+    Ok(response.map(|body| Body::new(Guarded::hold(body, flight))))
 }
 
-/// Headers that every answer carries.
-fn protect(mut response: Response<Body>) -> Response<Body> {
-    let nosniff = HeaderValue::from_static("nosniff");
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+async fn answer(
+    shared: &Shared,
+    place: Arc<Place>,
+    mut request: hyper::Request<Incoming>,
+    origin_is_allowed: bool,
+) -> Response<Body> {
+    let app = &shared.app;
+    let client = client_of(shared.peer, request.headers(), &app.proxies);
+    if let Err(wait) = app.gate.request(client.ip(), request.uri().path()) {
+        app.metrics.limited("request");
+        return Problem::too_many(wait).into_response();
+    }
+    request.extensions_mut().insert(Whence(client.ip()));
+    if app.disturbance.strike().await {
+        // FAULT(error)
+        let detail = "this fails because the fault `error` is on";
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", detail).into_response();
+    }
+    if upgrade::is_asked(&request) {
+        return upgrade::answer(app, client, request, (shared.alive.clone(), place));
+    }
+    if sio::is_asked(request.uri().path()) {
+        return sio::answer(app, client, request, (shared.alive.clone(), place)).await;
+    }
+    if let Some(response) = cors::preflight(&request, origin_is_allowed) {
+        return response;
+    }
+    // A router is always ready.
+    let Ok(response) = shared.router.clone().call(request).await;
     response
 }

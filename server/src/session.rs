@@ -18,7 +18,7 @@ use ebbtide_probe::{Kind, track};
 use ebbtide_socketio::Text;
 use futures_util::{SinkExt, StreamExt};
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -73,6 +73,7 @@ struct Session {
     client: Subscription,
     heart: Heartbeat,
     registered: Registered,
+    peer: IpAddr,
 }
 
 /// Serves one connection to its end.
@@ -88,7 +89,8 @@ pub(crate) async fn run(app: Arc<App>, socket: Box<Socket>, arrival: Box<Arrival
     }
     let heart = Heartbeat::start(app.limits.ping_every, app.faults.clone());
     let line = Line::new(socket);
-    let mut session = Session { app, line, client, heart, registered };
+    let peer = arrival.peer.ip();
+    let mut session = Session { app, line, client, heart, registered, peer };
     session.welcome(*arrival).await;
     let end = session.exchange().await;
     session.close(end).await;
@@ -129,6 +131,8 @@ impl Session {
                 Turn::Woken => Ok(()),
                 Turn::Beat => self.beat(),
                 Turn::Stopped => {
+                    let content = "The server stops: reconnect.";
+                    self.reply(message::system("drain", content, "", unix_ms()));
                     self.client.end(Ending::Stopping);
                     Ok(())
                 }
@@ -169,7 +173,12 @@ impl Session {
             Some(Ok(Message::Text(text))) => {
                 self.app.metrics.message_in();
                 self.app.disturbance.stall().await;
-                if let Err(refusal) = self.obey(&text).await {
+                let allowed = self.app.may_speak(self.peer, &self.client);
+                let done = match allowed {
+                    Ok(()) => self.obey(&text).await,
+                    Err(refusal) => Err(refusal),
+                };
+                if let Err(refusal) = done {
                     self.refuse(&refusal);
                 }
                 Ok(())
@@ -306,7 +315,7 @@ fn write(line: &mut Line, client: &Subscriber, context: &mut Context<'_>) -> Res
 fn close_for(ending: Ending) -> End {
     match ending {
         Ending::Slow => End::Close(CloseCode::Again, "too slow: reconnect and catch up"),
-        Ending::Stopping => End::Close(CloseCode::Away, "the server stops: reconnect"),
+        Ending::Stopping => End::Close(CloseCode::Restart, "the server stops: reconnect"),
         Ending::Gone => End::Gone,
     }
 }

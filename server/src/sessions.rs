@@ -32,6 +32,7 @@ impl Host {
         let settings = Settings {
             ping_interval: limits.ping_every,
             ping_timeout: limits.silence.saturating_sub(limits.ping_every).max(PONG_AT_LEAST),
+            connect_timeout: limits.hello,
             queue_bytes: limits.queue_bytes,
             ..Settings::default()
         };

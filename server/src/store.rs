@@ -29,6 +29,7 @@ pub(crate) use uploads::{NewUpload, Upload};
 
 use crate::clock::unix_ms;
 use crate::config::Database;
+use crate::metrics::Pool;
 use postgres::Postgres;
 use program::{Job, Outcome, Program};
 use serde::Serialize;
@@ -46,6 +47,14 @@ pub enum StoreError {
     /// The server stops.
     #[error("the database has been closed")]
     Closed,
+    /// In memory there is no place for more.
+    #[error("there are {most} {what}, as many as fit in memory (give the server a database)")]
+    Full {
+        /// What there is enough of.
+        what: &'static str,
+        /// How many there may be.
+        most: i64,
+    },
     /// What SQLite said.
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -114,7 +123,33 @@ struct Inner {
     backend: Backend,
     /// Messages and events kept of each room, when not all are.
     keep: Option<i64>,
+    caps: Option<Caps>,
     queries: Arc<AtomicU64>,
+}
+
+/// What is kept at most, in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    /// Messages and events of each room; the oldest go.
+    pub(crate) history: usize,
+    /// Accounts; more are refused.
+    pub(crate) accounts: usize,
+    /// Messages between two users, of all together; the oldest go.
+    pub(crate) direct: usize,
+}
+
+impl Caps {
+    fn accounts(self) -> i64 {
+        count(self.accounts)
+    }
+
+    fn direct(self) -> i64 {
+        count(self.direct)
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number.max(1)).unwrap_or(i64::MAX)
 }
 
 #[derive(Debug)]
@@ -124,15 +159,14 @@ enum Backend {
 }
 
 impl Store {
-    /// Opens the database and brings its tables up to date. In memory the newest `history`
-    /// messages of each room are kept.
-    pub(crate) async fn open(database: &Database, history: usize) -> Result<Self, StoreError> {
+    /// Opens the database and brings its tables up to date. The caps hold in memory alone.
+    pub(crate) async fn open(database: &Database, caps: Caps) -> Result<Self, StoreError> {
         let queries = Arc::<AtomicU64>::default();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let mut keep = None;
+        let (mut keep, mut kept) = (None, None);
         let backend = match database {
             Database::Memory => {
-                keep = Some(i64::try_from(history.max(1)).unwrap_or(i64::MAX));
+                (keep, kept) = (Some(count(caps.history)), Some(caps));
                 Backend::Sqlite(Sqlite::open(None, 1, queries.clone())?)
             }
             Database::File(path) => {
@@ -142,7 +176,15 @@ impl Store {
                 Backend::Postgres(Postgres::open(url, queries.clone()).await?)
             }
         };
-        Ok(Self(Arc::new(Inner { backend, keep, queries })))
+        Ok(Self(Arc::new(Inner { backend, keep, caps: kept, queries })))
+    }
+
+    /// What waits for the database, and its connections.
+    pub(crate) fn pool(&self) -> Pool {
+        match &self.0.backend {
+            Backend::Sqlite(sqlite) => sqlite.pool(),
+            Backend::Postgres(postgres) => postgres.pool(),
+        }
     }
 
     /// Statements run so far.

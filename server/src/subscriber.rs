@@ -5,6 +5,7 @@
 
 use crate::auth::Identity;
 use crate::letter::Dialect;
+use crate::store::UserId;
 use ebbtide_probe::Guard;
 use ebbtide_socketio::{Frame, Text};
 use std::collections::VecDeque;
@@ -116,6 +117,11 @@ impl Subscriber {
         taken
     }
 
+    /// Bytes that wait, places included.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.state().bytes
+    }
+
     /// Queues a text.
     pub(crate) fn push_text(&self, text: Text) -> bool {
         self.push(&[Frame::Text(text)])
@@ -171,6 +177,11 @@ impl Subscriber {
     /// The account, unless it is a guest.
     pub(crate) fn identity(&self) -> Option<Box<Identity>> {
         self.state().identity.clone()
+    }
+
+    /// The number of the account, unless it is a guest.
+    pub(crate) fn user(&self) -> Option<UserId> {
+        self.state().identity.as_ref().map(|identity| identity.user)
     }
 
     /// From now on the client is this account.

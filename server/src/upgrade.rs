@@ -36,9 +36,13 @@ pub(crate) fn answer(
 ) -> Response<Body> {
     let accept = match check(request.method(), request.headers()) {
         Ok(accept) => accept,
-        Err(problem) => return refuse(problem),
+        Err(problem) => {
+            app.metrics.refused("handshake");
+            return refuse(problem);
+        }
     };
     if !origin::is_allowed(request.headers(), peer, &app.origins) {
+        app.metrics.refused("origin");
         let detail = "pages of this origin may not connect (allow it in `origins`)";
         return refuse(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail));
     }
@@ -69,6 +73,7 @@ pub(crate) fn switch(accept: HeaderValue) -> Response<Body> {
 async fn begin(app: Arc<App>, upgrade: OnUpgrade, arrival: Box<Arrival>, held: Held) {
     let limit = app.limits.message_bytes.saturating_mul(FAR_TOO_LONG);
     if let Some(socket) = wire::accept(upgrade, limit).await {
+        held.1.upgrade();
         session::run(app, socket, arrival).await;
     }
     drop(held);

@@ -3,15 +3,16 @@
 //! nothing of the handshake held any more, messages ready to be written.
 //! Leaves to others: the handshake (`upgrade`, `sio`), what is said (`session`, `sio`).
 
+use crate::limits::Place;
+use crate::stream::Stream;
 use ebbtide_socketio::Frame;
-use futures_util::{Sink, Stream};
+use futures_util::{Sink, Stream as _};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, frame};
@@ -27,10 +28,10 @@ const WRITE_BUFFER_BYTES: usize = 16 << 10;
 pub(crate) type Alive = mpsc::Sender<()>;
 
 /// What a session holds of the server: its sign of life, and its place among the connections.
-pub(crate) type Held = (Alive, Arc<OwnedSemaphorePermit>);
+pub(crate) type Held = (Alive, Arc<Place>);
 
 /// A WebSocket of this server.
-pub(crate) type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<Stream>;
 
 /// A WebSocket that is read and written at the same time. What is fed waits to be flushed until
 /// there is nothing more to read or to feed: one write for all of it.
@@ -92,8 +93,8 @@ pub(crate) async fn accept(upgrade: OnUpgrade, message_bytes: usize) -> Option<B
         .max_frame_size(Some(message_bytes));
     let upgraded = upgrade.await.ok()?;
     // Taking the bare stream lets hyper's box and its read buffer go.
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        tracing::error!("an upgraded connection is not a TCP stream");
+    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+        tracing::error!("an upgraded connection is not one of ours");
         return None;
     };
     let stream = parts.io.into_inner();

@@ -36,8 +36,9 @@ async fn clients_are_told_and_requests_are_finished() {
     let address = server.address;
     server.stop();
     for client in &mut clients {
+        assert_eq!(client.json().await["event"], "drain");
         let frame = client.end().await.expect("a close frame");
-        assert_eq!(frame.code, CloseCode::Away);
+        assert_eq!(frame.code, CloseCode::Restart);
     }
     let mut rest = Vec::new();
     soon("the end of the idle", idle.read_to_end(&mut rest)).await.unwrap();
@@ -57,5 +58,37 @@ async fn who_does_not_end_is_left_behind() {
     half.write_all(b"POST /api/v1/echo HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     let _never_read = server.connect("/ws").await;
     server.stop();
+    server.ended().await;
+}
+
+/// A balancer that asks sees that the server goes, while connections are still taken; clients of
+/// Socket.IO are told before their connection ends.
+#[tokio::test]
+async fn a_balancer_has_time_to_see_it() {
+    let limits = Limits { farewell: Duration::from_secs(30), ..Limits::default() };
+    let mut server = start(Config { limits, ..Config::default() }).await;
+    assert_eq!(server.ask("GET", "/readyz", "").await.0, 200);
+    server.stop();
+    let seen = async {
+        while server.ask("GET", "/readyz", "").await.0 != 503 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("`not ready`", seen).await;
+    assert_eq!(server.ask("GET", "/healthz", "").await.0, 200, "it lives on");
+    assert!(server.ask("GET", "/metrics", "").await.2.contains("ebbtide_draining 1\n"));
+}
+
+#[tokio::test]
+async fn clients_of_socket_io_are_told_to_reconnect() {
+    let mut server = start(Config::default()).await;
+    let path = "/socket.io/?EIO=4&transport=websocket";
+    let mut client = server.connect_unwelcomed(path).await.unwrap();
+    assert!(client.text().await.starts_with("0{"));
+    client.send("40").await;
+    assert!(client.text().await.starts_with("40{"));
+    server.stop();
+    assert_eq!(client.text().await, r#"42["server:drain",{"reconnect":true}]"#);
+    client.end().await;
     server.ended().await;
 }

@@ -2,7 +2,7 @@
 //! In: names, passwords, tokens. Out: tokens and accounts.
 //! Leaves to others: hashing and signing (`auth`), keeping (`store`).
 
-use super::extract::{Account, Asked, At, Body, Caller};
+use super::extract::{Account, Address, Asked, At, Body, Caller};
 use super::operation::{Api, Needs, get, patch, post};
 use super::{Person, json, limit, next, not_found, unprocessable};
 use crate::app::{App, unix_ms};
@@ -179,9 +179,16 @@ async fn register(
 
 async fn login(
     State(app): State<Arc<App>>,
+    Address(from): Address,
     Body(Credentials { username, password }): Body<Credentials>,
 ) -> Result<Response, Problem> {
     let account = app.store.account_named(&username).await?;
+    if let (Some(account), Some(from)) = (&account, from) {
+        app.gate.login_of(account.id.0, from).map_err(|wait| {
+            app.metrics.limited("login");
+            Problem::too_many(wait)
+        })?;
+    }
     let hash = account.as_ref().map(|account| account.password.as_str());
     let fits = app.passwords.fits(&password, hash).await?;
     let Some(account) = account.filter(|_| fits) else {

@@ -5,6 +5,7 @@
 use crate::app::{App, unix_ms};
 use crate::auth::Identity;
 use crate::auth::access::{self, Denied, Who};
+use crate::limits::Whence;
 use crate::problem::Problem;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -12,6 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Who asks: an account, or a guest where the server is open.
@@ -38,6 +40,17 @@ pub(super) struct Account(pub(super) Identity);
 /// A part of the path.
 pub(super) struct At<T>(pub(super) T);
 
+/// The address that the request counts for.
+pub(super) struct Address(pub(super) Option<IpAddr>);
+
+impl FromRequestParts<Arc<App>> for Address {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
+        Ok(Self(parts.extensions.get::<Whence>().map(|from| from.0)))
+    }
+}
+
 /// The query.
 pub(super) struct Asked<T>(pub(super) T);
 
@@ -47,8 +60,19 @@ pub(super) struct Whole(pub(super) Bytes);
 /// The body, read as JSON.
 pub(super) struct Body<T>(pub(super) T);
 
-/// What the `authorization` header says.
-fn identity(headers: &HeaderMap, app: &App) -> Result<Option<Identity>, Problem> {
+/// What the `authorization` header says, unless its account asks too often.
+fn identity(parts: &Parts, app: &App) -> Result<Option<Identity>, Problem> {
+    let identity = named(&parts.headers, app)?;
+    if let (Some(identity), Some(from)) = (&identity, parts.extensions.get::<Whence>()) {
+        app.gate.request_of(identity.user.0, from.0).map_err(|wait| {
+            app.metrics.limited("request");
+            Problem::too_many(wait)
+        })?;
+    }
+    Ok(identity)
+}
+
+fn named(headers: &HeaderMap, app: &App) -> Result<Option<Identity>, Problem> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let unknown = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "bad_token", detail);
     let value = value.to_str().map_err(|_| unknown("`authorization` is not text"))?;
@@ -62,7 +86,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let caller = Self { identity: identity(&parts.headers, app)?, open: app.open };
+        let caller = Self { identity: identity(parts, app)?, open: app.open };
         access::may_come(caller.who())?;
         Ok(caller)
     }
@@ -72,7 +96,7 @@ impl FromRequestParts<Arc<App>> for Account {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let identity = identity(&parts.headers, app)?;
+        let identity = identity(parts, app)?;
         identity.map(Self).ok_or_else(|| Denied::Unknown.into())
     }
 }

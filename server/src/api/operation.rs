@@ -103,7 +103,7 @@ impl Operation {
     /// Every status it can answer with a problem.
     fn all_problems(&self) -> Vec<u16> {
         let mut all = self.problems.clone();
-        all.extend([500, 503]);
+        all.extend([429, 500, 503]);
         if self.needs != Needs::Nothing {
             all.push(401);
         }

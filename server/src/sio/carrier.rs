@@ -95,7 +95,7 @@ pub(super) fn open(app: &Arc<App>, opened: Opened, socket: Option<Box<Socket>>) 
         _listed: host.clients.list(sid, client.clone()),
         app: app.clone(),
         client: client.clone(),
-        guest: Guest::default(),
+        guest: Guest::at(peer.ip()),
         line: socket.map(|socket| (Line::new(socket), held)),
         timer: Timer::new(),
         subscription,
@@ -200,7 +200,10 @@ impl Carrier {
                     state.connection.close(now);
                 }
             }
-            Turn::Stopped => state.connection.close(now),
+            Turn::Stopped => {
+                self.guest.say_goodbye(&mut state.connection);
+                state.connection.close(now);
+            }
             Turn::Time if is_over => {
                 self.line = None;
                 state.hanging.clear();

@@ -17,11 +17,12 @@ use crate::subscriber::Subscriber;
 use bytes::Bytes;
 use ebbtide_socketio::Text;
 use ebbtide_socketio::packet::{Arg, Args, MAIN};
-use ebbtide_socketio::server::{AckId, Event, Grant, MemberId, Reason, Recovery};
+use ebbtide_socketio::server::{AckId, Connection, Event, Grant, MemberId, Reason, Recovery};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ const SYNC_EVENTS: i64 = 500;
 /// What a session has of the chat.
 #[derive(Debug, Default)]
 pub(super) struct Guest {
+    /// Where the client is, by which its events are counted.
+    pub(super) address: Option<IpAddr>,
     main: Option<MemberId>,
     notifications: Option<MemberId>,
     typing: Option<(Arc<str>, Duration)>,
@@ -79,6 +82,10 @@ struct Payload<'a> {
 type Done = Result<Option<Value>, Refusal>;
 
 impl Guest {
+    pub(super) fn at(address: IpAddr) -> Self {
+        Self { address: Some(address), ..Self::default() }
+    }
+
     /// When [`Guest::tick`] wants to be called.
     pub(super) fn next_deadline(&self) -> Option<Duration> {
         let typing = self.typing.as_ref().map(|(_, until)| *until);
@@ -103,6 +110,19 @@ impl Guest {
         }
     }
 
+    /// Whether another event is taken from here now.
+    fn is_allowed(&self, app: &App, own: &Subscriber) -> Result<(), Refusal> {
+        self.address.map_or(Ok(()), |address| app.may_speak(address, own))
+    }
+
+    /// Tells the client that the server stops, so that it can come back elsewhere.
+    pub(super) fn say_goodbye(&self, connection: &mut Connection) {
+        if let Some(member) = self.main {
+            // A client that has gone meanwhile need not be told.
+            let _ = connection.emit(member, "server:drain", &args(&json!({"reconnect": true})));
+        }
+    }
+
     /// Does what an event asks for.
     pub(super) async fn obey(
         &mut self,
@@ -117,7 +137,10 @@ impl Guest {
             }
             Event::Message { member, name, args, ack } if Some(member) == self.main => {
                 app.disturbance.stall().await;
-                let done = self.act(app, client, own, (&name, &args, ack)).await;
+                let done = match self.is_allowed(app, own) {
+                    Ok(()) => self.act(app, client, own, (&name, &args, ack)).await,
+                    Err(refusal) => Err(refusal),
+                };
                 answer(app, client, member, (&name, ack), done);
             }
             Event::Message { member, name, ack, .. } => {

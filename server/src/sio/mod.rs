@@ -91,6 +91,10 @@ async fn route(
             if app.is_draining() {
                 return Err(Refusal::Forbidden);
             }
+            if app.is_full() {
+                app.metrics.refused("full");
+                return Err(Refusal::Forbidden);
+            }
             let opened = Opened { transport, peer, agent: agent().into(), held };
             match transport {
                 Transport::Polling => poll(carrier::open(app, opened, None)).await,
@@ -142,6 +146,9 @@ fn shake_hands(
 
 async fn begin(app: Arc<App>, upgrade: OnUpgrade, next: Next) {
     let socket = wire::accept(upgrade, app.sio.settings.max_payload).await;
+    if let (Next::Open(Opened { held, .. }) | Next::Hand(_, held), Some(_)) = (&next, &socket) {
+        held.1.upgrade();
+    }
     match (next, socket) {
         (Next::Open(opened), Some(socket)) => drop(carrier::open(&app, opened, Some(socket))),
         (Next::Hand(client, held), socket) => client.hand(socket.map(|socket| (socket, held))),

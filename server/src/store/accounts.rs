@@ -4,10 +4,13 @@
 
 use super::program::{Program, Then};
 use super::value::{Row, values};
-use super::{Store, StoreError, UserId, now};
+use super::{Caps, Store, StoreError, UserId, now};
 
 const ADD: &str = "INSERT INTO users (name, name_key, password, admin, created_ms, updated_ms) \
     VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (name_key) DO NOTHING RETURNING id";
+/// Numbers are given in order and no account is ever removed: the last is how many there are.
+const PLACE: &str = "SELECT CAST(1 AS BIGINT) \
+    WHERE (SELECT COALESCE(MAX(id), 0) FROM users) < CAST($1 AS BIGINT)";
 const BY_NAME: &str = "SELECT id, name, admin, created_ms, password FROM users WHERE name_key = $1";
 const BY_ID: &str = "SELECT id, name, admin, created_ms, password FROM users WHERE id = $1";
 const LIST: &str = "SELECT id, name, admin, created_ms, '' FROM users \
@@ -21,7 +24,7 @@ const SET_ADMIN: &str = "UPDATE users SET admin = $1, updated_ms = $2 WHERE name
 /// All of the above, for the test that reads their plans.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[ADD, BY_NAME, BY_ID, LIST, RENAME, SET_PASSWORD, SET_ADMIN];
+    &[ADD, PLACE, BY_NAME, BY_ID, LIST, RENAME, SET_PASSWORD, SET_ADMIN];
 
 /// Comes after every name that begins with what stands before it.
 const LAST: char = char::MAX;
@@ -61,14 +64,23 @@ fn account(row: &Row<'_>) -> Result<Account, StoreError> {
 }
 
 impl Store {
-    /// Makes an account; none when the name is taken.
+    /// Makes an account; none when the name is taken. In memory there is an end to it.
     pub(crate) async fn add_account(
         &self,
         new: NewAccount<'_>,
     ) -> Result<Option<UserId>, StoreError> {
         let values = values![new.name, key(new.name), new.password, new.admin, now()];
-        let outcome = self.write(Program::default().step(ADD, values, Then::On)).await?;
-        outcome.row(0).map(|row| row.int(0).map(UserId)).transpose()
+        let mut program = Program::default();
+        let most = self.0.caps.map(Caps::accounts);
+        if let Some(most) = most {
+            program = program.step(PLACE, values![most], Then::Need);
+        }
+        let added = program.steps().len();
+        let outcome = self.write(program.step(ADD, values, Then::On)).await?;
+        if let (Some(most), Some(_)) = (most, outcome.stopped) {
+            return Err(StoreError::Full { what: "accounts", most });
+        }
+        outcome.row(added).map(|row| row.int(0).map(UserId)).transpose()
     }
 
     /// The account of that name, in any case.

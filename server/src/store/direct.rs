@@ -3,7 +3,7 @@
 //! page by page. Leaves to others: telling the user (`hub`).
 
 use super::program::{Program, Then};
-use super::value::{Row, values};
+use super::value::{Row, Value, values};
 use super::{Store, StoreError, UserId, now};
 
 const SAID: &str = "SELECT id, created_ms FROM direct_messages WHERE from_id = $1 AND key = $2";
@@ -11,6 +11,8 @@ const KNOWN: &str = "SELECT id FROM users WHERE id = $1";
 const ADD: &str = "INSERT INTO direct_messages \
     (from_id, to_id, low_id, high_id, key, content, created_ms) \
     VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, created_ms";
+const TRIM: &str =
+    "DELETE FROM direct_messages WHERE id <= CAST($1 AS BIGINT) - CAST($2 AS BIGINT)";
 const BETWEEN: &str = "SELECT d.id, d.from_id, u.name, d.to_id, d.content, d.created_ms \
     FROM direct_messages d JOIN users u ON u.id = d.from_id \
     WHERE d.low_id = $1 AND d.high_id = $2 AND d.id < $3 ORDER BY d.id DESC LIMIT $4";
@@ -20,7 +22,7 @@ const INBOX: &str = "SELECT d.id, d.from_id, u.name, d.to_id, d.content, d.creat
 
 /// All of the above, for the test that reads their plans.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[SAID, KNOWN, ADD, BETWEEN, INBOX];
+pub(super) const STATEMENTS: &[&str] = &[SAID, KNOWN, ADD, TRIM, BETWEEN, INBOX];
 
 /// Words for one user.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +75,11 @@ impl Store {
         let added = program.steps().len() + 1;
         let (low, high) = (new.from.min(new.to), new.from.max(new.to));
         let values = values![new.from, new.to, low, high, new.key, new.content, now()];
-        let program = program.step(KNOWN, values![new.to], Then::Need).step(ADD, values, Then::On);
+        program = program.step(KNOWN, values![new.to], Then::Need).step(ADD, values, Then::On);
+        if let Some(caps) = self.0.caps {
+            let values = values![Value::Of(added, 0), caps.direct()];
+            program = program.step(TRIM, values, Then::On);
+        }
         let outcome = self.write(program).await?;
         if outcome.stopped.is_some() {
             return Ok(None);

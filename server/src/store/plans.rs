@@ -108,7 +108,8 @@ fn sqlite_reads_no_table_whole() {
 async fn postgres_reads_no_table_whole() {
     let cluster = cluster::Postgres::start();
     let url = cluster.url("postgres");
-    Store::open(&Database::Postgres(url.clone()), 1).await.unwrap();
+    let caps = Caps { history: 1, accounts: 1, direct: 1 };
+    Store::open(&Database::Postgres(url.clone()), caps).await.unwrap();
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute(&fill("generate_series(1, #) AS n")).await.unwrap();

@@ -6,6 +6,7 @@
 use super::StoreError;
 use super::program::{Course, Done, Job, Outcome, Program};
 use super::value::{Cells, Row, Value};
+use crate::metrics::Pool as PoolFigures;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::{StreamExt, TryStreamExt};
 use std::str::FromStr;
@@ -78,6 +79,17 @@ impl Postgres {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })
+    }
+
+    /// What waits, and who works.
+    pub(super) fn pool(&self) -> PoolFigures {
+        let state = self.pool.status();
+        let queued = QUEUE.saturating_sub(self.writer.capacity());
+        PoolFigures {
+            connections: state.size,
+            busy: state.size.saturating_sub(state.available),
+            waiting: state.waiting + queued,
+        }
     }
 
     /// Runs a program beside all others.

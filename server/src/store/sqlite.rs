@@ -7,9 +7,10 @@
 use super::StoreError;
 use super::program::{Course, Job, Outcome, Program};
 use super::value::{Cells, Row, Value};
+use crate::metrics::Pool;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -54,6 +55,16 @@ pub(super) struct Sqlite {
     readers: SyncSender<Task>,
     writer: SyncSender<Task>,
     queries: Arc<AtomicU64>,
+    load: Arc<Load>,
+}
+
+/// What the threads have to do.
+#[derive(Debug, Default)]
+struct Load {
+    threads: AtomicUsize,
+    /// Tasks handed in and not done.
+    tasks: AtomicUsize,
+    busy: AtomicUsize,
 }
 
 impl Sqlite {
@@ -66,15 +77,18 @@ impl Sqlite {
         let mut first = connect(file)?;
         super::schema::migrate_sqlite(&mut first)?;
         let (writer, tasks) = sync_channel(QUEUE);
-        let own = Thread { connection: first, queries: queries.clone() };
-        spawn("sqlite-writer", own, Arc::new(Mutex::new(tasks)))?;
-        let mut database = Self { readers: writer.clone(), writer, queries: queries.clone() };
+        let load = Arc::<Load>::default();
+        let thread =
+            |connection| Thread { connection, queries: queries.clone(), load: load.clone() };
+        spawn("sqlite-writer", thread(first), Arc::new(Mutex::new(tasks)))?;
+        let readers_too = writer.clone();
+        let mut database =
+            Self { readers: readers_too, writer, queries: queries.clone(), load: load.clone() };
         if file.is_some() {
             let (sender, tasks) = sync_channel(QUEUE);
             let tasks = Arc::new(Mutex::new(tasks));
             for _ in 0..readers.max(1) {
-                let own = Thread { connection: connect(file)?, queries: queries.clone() };
-                spawn("sqlite-reader", own, tasks.clone())?;
+                spawn("sqlite-reader", thread(connect(file)?), tasks.clone())?;
             }
             database.readers = sender;
         }
@@ -95,21 +109,32 @@ impl Sqlite {
             // Nobody waits any more when the client has gone.
             let _ = sender.send(query(connection, sql, &values, &mut map));
         };
-        push(&self.readers, Task::Read(Box::new(read)))?;
+        self.push(&self.readers, Task::Read(Box::new(read)))?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Puts a program on the writer's queue, in the order of the calls.
     pub(super) fn submit(&self, job: Job) -> Result<(), StoreError> {
-        push(&self.writer, Task::Write(job))
+        self.push(&self.writer, Task::Write(job))
     }
-}
 
-fn push(queue: &SyncSender<Task>, task: Task) -> Result<(), StoreError> {
-    queue.try_send(task).map_err(|error| match error {
-        TrySendError::Full(_) => StoreError::Busy,
-        TrySendError::Disconnected(_) => StoreError::Closed,
-    })
+    fn push(&self, queue: &SyncSender<Task>, task: Task) -> Result<(), StoreError> {
+        self.load.tasks.fetch_add(1, Relaxed);
+        queue.try_send(task).map_err(|error| {
+            self.load.tasks.fetch_sub(1, Relaxed);
+            match error {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            }
+        })
+    }
+
+    /// What waits, and who works.
+    pub(super) fn pool(&self) -> Pool {
+        let [connections, tasks, busy] =
+            [&self.load.threads, &self.load.tasks, &self.load.busy].map(|one| one.load(Relaxed));
+        Pool { connections, busy, waiting: tasks.saturating_sub(busy) }
+    }
 }
 
 fn connect(file: Option<&Path>) -> Result<Connection, StoreError> {
@@ -133,15 +158,23 @@ fn spawn(
     mut thread: Thread,
     tasks: Arc<Mutex<Receiver<Task>>>,
 ) -> Result<(), StoreError> {
+    thread.load.threads.fetch_add(1, Relaxed);
     let run = move || {
         loop {
             // Who waits holds the lock, and the others wait for the lock: one is woken each time.
             let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            match task {
-                Ok(Task::Read(read)) => read(&thread.connection),
-                Ok(Task::Write(job)) => thread.write(job, &tasks),
-                Err(_) => return,
-            }
+            let Ok(task) = task else { return };
+            let load = thread.load.clone();
+            load.busy.fetch_add(1, Relaxed);
+            let done = match task {
+                Task::Read(read) => {
+                    read(&thread.connection);
+                    1
+                }
+                Task::Write(job) => thread.write(job, &tasks),
+            };
+            load.tasks.fetch_sub(done, Relaxed);
+            load.busy.fetch_sub(1, Relaxed);
         }
     };
     let builder = std::thread::Builder::new().name(name.to_owned());
@@ -167,12 +200,13 @@ fn query<T>(
 struct Thread {
     connection: Connection,
     queries: Arc<AtomicU64>,
+    load: Arc<Load>,
 }
 
 impl Thread {
     /// Runs a program and all that wait behind it. Reads are in the queue as well when the
-    /// database is in memory: they are answered after the commit.
-    fn write(&mut self, first: Job, tasks: &Mutex<Receiver<Task>>) {
+    /// database is in memory: they are answered after the commit. Gives how many tasks it did.
+    fn write(&mut self, first: Job, tasks: &Mutex<Receiver<Task>>) -> usize {
         let mut group = vec![first];
         let mut reads = Vec::new();
         {
@@ -188,10 +222,12 @@ impl Thread {
                 }
             }
         }
+        let done = group.len() + reads.len();
         self.commit(group);
         for read in reads {
             read(&self.connection);
         }
+        done
     }
 
     /// All in one transaction; when one of them fails, each in its own, so that only that one

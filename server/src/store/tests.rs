@@ -10,6 +10,10 @@ use std::sync::Mutex;
 
 type Trial = fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
+fn caps(history: usize) -> Caps {
+    Caps { history, accounts: 1_000, direct: 1_000 }
+}
+
 /// Each promise by name, tried on a fresh database.
 const TRIALS: [(&str, Trial); 8] = [
     ("accounts", |store| Box::pin(accounts_are_found_and_listed(store))),
@@ -26,7 +30,7 @@ const TRIALS: [(&str, Trial); 8] = [
 async fn sqlite_in_memory() {
     for (name, trial) in TRIALS {
         eprintln!("{name}");
-        trial(Store::open(&Database::Memory, 10_000).await.unwrap()).await;
+        trial(Store::open(&Database::Memory, caps(10_000)).await.unwrap()).await;
     }
 }
 
@@ -36,7 +40,7 @@ async fn sqlite_in_a_file() {
     for (name, trial) in TRIALS {
         eprintln!("{name}");
         let database = Database::File(folder.path().join(name));
-        trial(Store::open(&database, 1).await.unwrap()).await;
+        trial(Store::open(&database, caps(1)).await.unwrap()).await;
     }
 }
 
@@ -49,7 +53,7 @@ async fn postgres() {
     for (name, trial) in TRIALS {
         eprintln!("{name}");
         client.batch_execute(&format!("CREATE DATABASE \"{name}\"")).await.unwrap();
-        trial(Store::open(&Database::Postgres(cluster.url(name)), 1).await.unwrap()).await;
+        trial(Store::open(&Database::Postgres(cluster.url(name)), caps(1)).await.unwrap()).await;
     }
 }
 
@@ -57,11 +61,11 @@ async fn postgres() {
 async fn what_is_stored_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::File(folder.path().join("chat"));
-    let store = Store::open(&database, 1).await.unwrap();
+    let store = Store::open(&database, caps(1)).await.unwrap();
     let room = store.ensure_room("lobby", false).await.unwrap().id;
     say(&store, room, "kept", None).await;
     drop(store);
-    let store = Store::open(&database, 1).await.unwrap();
+    let store = Store::open(&database, caps(1)).await.unwrap();
     assert_eq!(store.ensure_room("lobby", true).await.unwrap().id, room);
     let kept = store.messages(room, Range::After(0), 9).await.unwrap();
     assert_eq!(kept[0].content, "kept");
@@ -69,7 +73,7 @@ async fn what_is_stored_is_there_after_a_restart() {
 
 #[tokio::test]
 async fn in_memory_the_newest_stay() {
-    let store = Store::open(&Database::Memory, 3).await.unwrap();
+    let store = Store::open(&Database::Memory, caps(3)).await.unwrap();
     let room = store.ensure_room("lobby", false).await.unwrap().id;
     for n in 0..9 {
         say(&store, room, &n.to_string(), None).await;
@@ -80,6 +84,44 @@ async fn in_memory_the_newest_stay() {
     for (after, too_old) in [(0, true), (5, true), (6, false), (9, false)] {
         let replay = store.events_after(room, after, 9).await.unwrap();
         assert_eq!((replay.too_old, replay.last_seq), (too_old, 9), "{after}");
+    }
+}
+
+#[tokio::test]
+async fn in_memory_there_is_an_end_to_accounts_and_private_messages() {
+    let caps = Caps { history: 1, accounts: 2, direct: 3 };
+    let store = Store::open(&Database::Memory, caps).await.unwrap();
+    let (one, other) = (user(&store, "one").await, user(&store, "other").await);
+    let more = NewAccount { name: "more", password: "x", admin: false };
+    let error = store.add_account(more).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full { what: "accounts", most: 2 }), "{error}");
+    for n in 0..9 {
+        let content = n.to_string();
+        let new = NewDirect { from: one, to: other, content: &content, key: None };
+        store.send(new).await.unwrap().unwrap();
+    }
+    let kept = store.inbox(other, i64::MAX, 9).await.unwrap();
+    let kept: String = kept.into_iter().map(|message| message.content).collect();
+    assert_eq!(kept, "876");
+}
+
+#[tokio::test]
+async fn of_one_user_so_many_tokens_are_kept() {
+    let store = Store::open(&Database::Memory, caps(1)).await.unwrap();
+    let own = user(&store, "own").await;
+    let hash = |n: i64| format!("hash{n}");
+    // Each in a millisecond of its own, as logins take longer than that.
+    let mut last = 0;
+    for n in 0..100 {
+        while now() <= last {
+            tokio::task::yield_now().await;
+        }
+        last = now();
+        let new = NewToken { hash: &hash(n), lives_ms: 60_000 };
+        store.add_token(own, &format!("family{n}"), new).await.unwrap();
+    }
+    for (n, is_kept) in [(0, false), (35, false), (36, true), (99, true)] {
+        assert_eq!(store.family_of(&hash(n)).await.unwrap().is_some(), is_kept, "{n}");
     }
 }
 

@@ -10,6 +10,13 @@ use super::{Store, StoreError, UserId, now};
 const ADD: &str = "INSERT INTO refresh_tokens (hash, family, user_id, created_ms, expires_ms) \
     VALUES ($1, $2, $3, $4, $5)";
 const CLEAN: &str = "DELETE FROM refresh_tokens WHERE expires_ms < $1";
+/// What was used or is good, beyond the newest of a user. Each is a range of the user's index.
+const TRIM_USED: &str = "DELETE FROM refresh_tokens WHERE user_id = $1 AND used_ms IS NOT NULL \
+    AND created_ms < (SELECT created_ms FROM refresh_tokens WHERE user_id = $1 \
+    AND used_ms IS NOT NULL ORDER BY created_ms DESC LIMIT 1 OFFSET $2)";
+const TRIM_GOOD: &str = "DELETE FROM refresh_tokens WHERE user_id = $1 AND used_ms IS NULL \
+    AND created_ms < (SELECT created_ms FROM refresh_tokens WHERE user_id = $1 \
+    AND used_ms IS NULL ORDER BY created_ms DESC LIMIT 1 OFFSET $2)";
 const USE: &str = "UPDATE refresh_tokens SET used_ms = $1 WHERE hash = $2 AND used_ms IS NULL \
     AND revoked_ms IS NULL AND expires_ms > $1 RETURNING family, user_id";
 const OWNER: &str = "SELECT name, admin FROM users WHERE id = $1";
@@ -21,7 +28,15 @@ const REVOKE_ALL: &str =
 
 /// All of the above, for the test that reads their plans.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[ADD, CLEAN, USE, OWNER, FIND, REVOKE, REVOKE_ALL];
+pub(super) const STATEMENTS: &[&str] =
+    &[ADD, CLEAN, TRIM_USED, TRIM_GOOD, USE, OWNER, FIND, REVOKE, REVOKE_ALL];
+
+/// Tokens of a user that are good at one time, one for each window somebody has left logged in.
+/// Who logs in once more is logged out where it was longest ago.
+const GOOD: i64 = 64;
+
+/// Used tokens of a user that are remembered, so that one that is shown again is known.
+const USED: i64 = 64;
 
 /// A token to be kept.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +66,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let now = now();
         let values = values![new.hash, family, user, now, now.saturating_add(new.lives_ms)];
-        let program =
-            Program::default().step(CLEAN, values![now], Then::On).step(ADD, values, Then::On);
+        let program = Program::default()
+            .step(CLEAN, values![now], Then::On)
+            .step(ADD, values, Then::On)
+            .step(TRIM_GOOD, values![user, GOOD - 1], Then::On);
         self.write(program).await.map(drop)
     }
 
@@ -67,7 +84,8 @@ impl Store {
         let program = Program::default()
             .step(USE, values![now, shown], Then::Need)
             .step(OWNER, vec![Value::Of(0, 1)], Then::Need)
-            .step(ADD, values![new.hash, Value::Of(0, 0), Value::Of(0, 1), now, expires], Then::On);
+            .step(ADD, values![new.hash, Value::Of(0, 0), Value::Of(0, 1), now, expires], Then::On)
+            .step(TRIM_USED, values![Value::Of(0, 1), USED - 1], Then::On);
         let outcome = self.write(program).await?;
         if outcome.stopped.is_none() {
             let (token, owner) = (outcome.expect(0)?, outcome.expect(1)?);
