@@ -138,14 +138,15 @@ fn filling(runs: u32) {
             rows.push((name, Model { kept: share, ..warm(rounds) }));
         }
     }
-    let only = std::env::var("ONLY").unwrap_or_default();
-    for (name, model) in rows.into_iter().filter(|(name, _)| name.contains(&only)) {
+    for (name, model) in rows {
         let outcome = simulate(&among(model), &BED, runs);
         let (hits, words) = (outcome.failed(), outcome.words());
-        let (low, high) = (1.0 - wilson(runs - hits, runs), wilson(hits, runs));
+        let (low, high) = ((1.0 - wilson(runs - hits, runs)).max(0.0), wilson(hits, runs));
+        // Growth by key has no rate that is told.
+        let leaks = model.kept > 0.0;
+        let held = if leaks { format!("{:.3}", outcome.coverage()) } else { String::new() };
         println!(
-            "| {name} | {words} | {hits} of {runs} | {low:.3} to {high:.3} | {:.3} | {:.1} |",
-            outcome.coverage(),
+            "| {name} | {words} | {hits} of {runs} | {low:.3} to {high:.3} | {held} | {:.1} |",
             outcome.mean_rounds(),
         );
     }

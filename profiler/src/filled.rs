@@ -7,8 +7,7 @@
 //! Halves and quarters of the run split that where it does not break. The break is searched, and
 //! must explain far more than an even rate does, since it is searched.
 
-use crate::growth::{WARM_UPS_ALONE, dying};
-use crate::trend::{self, Noise, Slope};
+use crate::trend::{self, Noise, Slope, WARM_UPS_ALONE, dying};
 use ebbtide_record::event::RoundKind;
 
 /// Growth by key that breaks off in a round.

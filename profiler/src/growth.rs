@@ -4,7 +4,7 @@
 
 use crate::filled::{self, Filled};
 use crate::series::{Column, Point};
-use crate::trend::{self, Fit, Noise, Slope, TERMS_MAX};
+use crate::trend::{self, Fit, Noise, Slope, TERMS_MAX, WARM_UPS_ALONE, dying};
 use ebbtide_record::event::RoundKind;
 use std::collections::BTreeMap;
 
@@ -288,21 +288,6 @@ fn lasting(increments: &[f64], counts: &[f64], noise: &Noise) -> Option<Slope> {
     let fit = trend::estimate(increments, &regressors, noise)?;
     Some(fit.terms[0])
 }
-
-/// Operations by how much of a warm-up of the given time constant is left when they come.
-pub(crate) fn dying(counts: &[f64], constant: f64) -> Vec<f64> {
-    let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
-    let mut done = 0.0;
-    let left = counts.iter().map(|count| {
-        done += count;
-        count * (-(done - count / 2.0) / mean / constant).exp()
-    });
-    left.collect()
-}
-
-/// Time constants of a warm-up that may explain growth alone, in rounds: closer than those
-/// above, since nothing else is fitted beside it.
-pub(crate) const WARM_UPS_ALONE: [f64; 10] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
 
 /// Chi squared of the warm-up alone that explains most.
 fn alone(increments: &[f64], counts: &[f64], noise: &Noise) -> f64 {

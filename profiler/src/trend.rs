@@ -94,6 +94,21 @@ impl Noise {
     }
 }
 
+/// Time constants of a warm-up that may explain growth alone, in rounds: closer than where
+/// an even rate is fitted beside it.
+pub(crate) const WARM_UPS_ALONE: [f64; 10] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
+
+/// Operations by how much of a warm-up of the given time constant is left when they come.
+pub(crate) fn dying(counts: &[f64], constant: f64) -> Vec<f64> {
+    let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
+    let mut done = 0.0;
+    let left = counts.iter().map(|count| {
+        done += count;
+        count * (-(done - count / 2.0) / mean / constant).exp()
+    });
+    left.collect()
+}
+
 /// Share of the error of what stays that is spread over all rounds alike.
 const EVENLY: f64 = 0.1;
 
