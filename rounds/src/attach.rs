@@ -17,9 +17,17 @@ use ebbtide_record::event::Warning;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 /// How long a started target's probe has to say that it is ready.
 const PROBE_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long the primary of a cluster has to hand a connection to a worker.
+const ANSWERING_WITHIN: Duration = Duration::from_secs(2);
+
+/// Pause between two looks at who has it.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// What counts as own code, and which kinds the user has named.
 #[must_use]
@@ -128,7 +136,7 @@ async fn way(scenario: &Scenario, target: &RunningTarget) -> Option<Result<Sourc
     {
         return Some(Ok(source));
     }
-    let server = serving(pid, &target.base);
+    let server = serving(pid, &target.base).await;
     Some(match heap {
         HeapSource::Node => Source::attach(server).map(Source::by_inspector),
         // Without a watch what is seen beside the load is welcome as well.
@@ -160,10 +168,33 @@ async fn opened(mut source: Source, control: &Control) -> Result<Source, RunErro
 }
 
 /// The process that answers at the target's port: what was started may be a wrapper.
-fn serving(pid: u32, base: &str) -> u32 {
-    let found = port_of(base).and_then(|port| listening::owner(pid, port)).unwrap_or(pid);
-    // The primary of a cluster hands connections on, and answers none itself.
-    listening::workers(found).first().copied().unwrap_or(found)
+async fn serving(pid: u32, base: &str) -> u32 {
+    let Ok(address) = Address::parse(base) else { return pid };
+    let found = listening::owner(pid, address.port).unwrap_or(pid);
+    // The primary of a cluster hands connections on, and answers none itself. It may have workers
+    // of several programs, of which the first need not be the one that is meant.
+    let workers = listening::workers(found);
+    match workers.as_slice() {
+        [] => found,
+        [worker] => *worker,
+        [first, ..] => answering(&address, &workers).await.unwrap_or(*first),
+    }
+}
+
+/// Which of some processes a connection ends up with.
+async fn answering(address: &Address, workers: &[u32]) -> Option<u32> {
+    let asking = async {
+        let host = address.host.trim_matches(['[', ']']);
+        let connection = TcpStream::connect((host, address.port)).await.ok()?;
+        let own = connection.local_addr().ok()?;
+        loop {
+            if let Some(worker) = sockets::peer_of(own, workers) {
+                return Some(worker);
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+    };
+    timeout(ANSWERING_WITHIN, asking).await.ok().flatten()
 }
 
 fn port_of(base: &str) -> Option<u16> {
@@ -260,8 +291,14 @@ mod tests {
         let said = "--max-old-space-size=64";
         assert_eq!(with_port(said, Some(20_008)), format!("{said} --inspect-port=20008"));
         assert_eq!(with_port("--inspect-port=9300", Some(20_008)), "--inspect-port=9300");
+    }
+
+    #[test]
+    fn a_port_for_an_inspector_is_free_with_those_behind_it() {
+        let first = inspector_port().expect("a port");
         // Workers of a cluster count on from it.
-        assert!(inspector_port().is_some_and(|port| port >= PORTS.start));
+        let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, first + PORTS_APART - 1));
+        assert_ne!(inspector_port(), Some(first));
     }
 
     #[test]

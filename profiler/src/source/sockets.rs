@@ -44,6 +44,23 @@ fn owners_in(wanted: &BTreeMap<u64, SocketAddr>) -> Vec<u32> {
     pids.filter(|pid| sockets(*pid).iter().any(|inode| wanted.contains_key(inode))).collect()
 }
 
+/// Which of some processes holds the other end of a connection of this machine, by the address
+/// that the connection has at our end. `None` as long as nobody has accepted it.
+#[must_use]
+pub fn peer_of(client: SocketAddr, pids: &[u32]) -> Option<u32> {
+    let inode = ["tcp", "tcp6"].into_iter().find_map(|name| {
+        let table = fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
+        table.lines().skip(1).find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let remote = address(fields.get(2)?)?;
+            let is_other =
+                remote.ip().to_canonical() == client.ip() && remote.port() == client.port();
+            fields.get(9)?.parse::<u64>().ok().filter(|inode| is_other && *inode != 0)
+        })
+    })?;
+    pids.iter().copied().find(|pid| sockets(*pid).contains(&inode))
+}
+
 /// All listening sockets of the network that a process lives in, which may be one of its own.
 pub(crate) fn in_network_of(pid: u32) -> BTreeMap<u64, SocketAddr> {
     let mut found = BTreeMap::new();
@@ -68,13 +85,17 @@ fn sockets(pid: u32) -> Vec<u64> {
 /// A line of the table: the inode and the address of a listening socket.
 fn listener(line: &str) -> Option<(u64, SocketAddr)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
-    let (address, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
     if *state != LISTEN {
         return None;
     }
-    let (ip, port) = address.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    Some((inode.parse().ok()?, SocketAddr::new(ip_of(ip)?, port)))
+    Some((inode.parse().ok()?, address(local)?))
+}
+
+/// An address as the tables write it.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    Some(SocketAddr::new(ip_of(ip)?, u16::from_str_radix(port, 16).ok()?))
 }
 
 /// Words of 32 bits, each in the byte order of the machine.
@@ -107,6 +128,17 @@ mod tests {
         assert!(found.contains(&address), "{found:?}");
         assert!(!found.iter().any(|other| Some(other.port()) == four.as_ref().ok().copied()));
         assert!(owners(address.port()).contains(&std::process::id()));
+    }
+
+    #[test]
+    fn the_other_end_of_a_connection_is_found_once_it_is_accepted() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(held.local_addr().unwrap()).unwrap();
+        let (address, own) = (client.local_addr().unwrap(), [std::process::id()]);
+        assert_eq!(peer_of(address, &own), None);
+        let _accepted = held.accept().unwrap();
+        assert_eq!(peer_of(address, &own), Some(own[0]));
+        assert_eq!(peer_of(address, &[1]), None);
     }
 
     #[test]
