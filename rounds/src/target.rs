@@ -406,7 +406,6 @@ async fn spawn(
         .args(&argv[1..])
         .envs(&around.env)
         .env("PORT", port.to_string())
-        // The scenario's own are part of what stands around already.
         .envs(own_variables(target, around, port))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -437,14 +436,13 @@ async fn spawn(
 }
 
 /// Variables of the scenario, in which `${port}` stands for the port as it does in the command.
+/// Options of Node are those of the scenario with what was added to them.
 fn own_variables(target: &Target, around: &Surroundings, port: u16) -> Vec<(String, String)> {
-    let own = target.env.iter().filter(|(name, _)| !is_joined(name, around));
-    own.map(|(name, value)| (name.clone(), value.replace(PORT, &port.to_string()))).collect()
-}
-
-/// Whether a variable's value from the scenario is part of what the target finds around it.
-fn is_joined(name: &str, around: &Surroundings) -> bool {
-    name == NODE_OPTIONS && around.env.contains_key(name)
+    let own = target.env.iter().map(|(name, value)| {
+        let joined = around.env.get(name).filter(|_| name == NODE_OPTIONS);
+        (name.clone(), joined.unwrap_or(value).replace(PORT, &port.to_string()))
+    });
+    own.collect()
 }
 
 /// Lets the kernel end the child when the thread that started it is gone, and takes it out of
@@ -492,6 +490,15 @@ mod tests {
         let told = own_variables(&target, &Surroundings::default(), 4_711);
         let told: Vec<_> = told.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(told, [("MODE", "x"), ("PORT", "4711")]);
+    }
+
+    #[test]
+    fn a_port_stands_in_options_of_node_beside_what_was_added_to_them() {
+        let variable = |value: &str| [(NODE_OPTIONS.to_owned(), value.to_owned())].into();
+        let target = Target { env: variable("--title=${port}"), ..Target::default() };
+        let env = variable("--title=${port} --inspect-port=20008");
+        let told = own_variables(&target, &Surroundings { env, ..Surroundings::default() }, 4_711);
+        assert_eq!(told[0].1, "--title=4711 --inspect-port=20008");
     }
 
     #[test]
