@@ -48,7 +48,10 @@ fn check(profile: &Profile) {
         assert!(known, "a mapping that is not there");
     }
     if let Some(ages) = &profile.ages {
-        assert!(ages.bytes.len() <= profile.stacks.len(), "ages of no stack");
+        for row in &ages.rows {
+            assert!((row.at as usize) < profile.stacks.len(), "an age of no stack");
+            assert!(row.bracket as usize <= ages.bounds_s.len(), "a bracket that is not there");
+        }
     }
     let names = |location: &ebbtide_profiler::profile::Location| match location.frames.as_slice() {
         [] => [Arc::new(Frame::unnamed(location.address))].into(),
