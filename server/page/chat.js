@@ -277,6 +277,9 @@ export class Chat extends EventTarget {
 
   #heard(name, data) {
     const conversation = this.conversations.get(data.room);
+    // What happens in a room has a number among what is said there.
+    if (name !== "message:new" && conversation && !conversation.isSyncing
+      && data.seq > conversation.synced) conversation.synced = data.seq;
     switch (name) {
       case "message:new":
         if (conversation) this.#accept(conversation, data);
@@ -291,7 +294,13 @@ export class Chat extends EventTarget {
       case "room:updated": this.#roomChanged(data.room, data); break;
       case "room:deleted": this.#roomGone(data.room?.id ?? data.room); break;
       case "user:updated": this.#tell("people", { conversation: this.current }); break;
-      case "notification:new": this.#tell("notification", { notifications: [data] }); break;
+      case "member:removed":
+        if (conversation && data.user?.id === account.id) this.#putOut(conversation);
+        break;
+      case "notification:new":
+        this.#tell("notification", { notifications: [data], unread: data.unread });
+        break;
+      case "notification:read": this.#tell("notification-read", data); break;
       case "notification:batch": this.#tell("notification", data); break;
       case "error":
         this.#tell("trouble", { message: data.message ?? "the server refused it" });
@@ -388,6 +397,11 @@ export class Chat extends EventTarget {
     if (!conversation) return;
     conversation.isJoined = false;
     this.note(conversation, "This room has been deleted.");
+  }
+
+  #putOut(conversation) {
+    conversation.isJoined = false;
+    this.note(conversation, "You were put out of this room.");
   }
 
   /** A line of the page's own. */

@@ -58,7 +58,7 @@ const address = (path, fields) => {
 const send = async (method, url, body, out) => {
   const headers = {};
   if (token.value !== "") headers.authorization = `Bearer ${token.value}`;
-  if (body !== undefined) headers["content-type"] = "application/json";
+  if (typeof body === "string") headers["content-type"] = "application/json";
   try {
     const reply = await fetch(url, { method: method.toUpperCase(), headers, body });
     const text = await reply.text();
@@ -86,7 +86,10 @@ const draw = (path, method, operation) => {
     return [parameter, input];
   });
   let area;
-  const wanted = operation.requestBody?.content["application/json"].schema;
+  const wanted = operation.requestBody?.content["application/json"]?.schema;
+  const file = operation.requestBody?.content["multipart/form-data"]
+    && make("input", undefined, { type: "file", name: "file", required: "" });
+  if (file) form.append(make("label", "file"), file);
   if (wanted) {
     const label = make("label", "Body (JSON)");
     area = make("textarea", JSON.stringify(example(wanted), null, 2), { spellcheck: "false" });
@@ -99,7 +102,7 @@ const draw = (path, method, operation) => {
   const out = make("pre", told.join("\n"), { "aria-live": "polite" });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send(method, address(path, fields), area?.value, out);
+    send(method, address(path, fields), file ? new FormData(form) : area?.value, out);
   });
   details.append(summary, form, out);
   return details;

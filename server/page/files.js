@@ -113,11 +113,11 @@ export function attached(url, name, isPicture) {
     return button;
   }
   button.setAttribute("aria-label", `Picture ${label}, opens large`);
-  account.blob(url).then((blob) => {
+  account.blob(`${url}/small`).then((blob) => {
     const image = h("img", { alt: label });
     show(image, blob);
     button.replaceChildren(image);
-    button.addEventListener("click", () => enlarge(blob, label));
+    button.addEventListener("click", () => enlarge(url, label));
   }, (problem) => {
     button.replaceChildren(icon("warning"), h("span", {}, `${label}: ${problem.message}`));
     button.className = "file";
@@ -145,7 +145,11 @@ function show(image, blob) {
   image.addEventListener("error", done, { once: true });
 }
 
-function enlarge(blob, name) {
+async function enlarge(url, name) {
+  let blob;
+  try {
+    blob = await account.blob(url);
+  } catch { return; /* the small one stays, and may be asked again */ }
   const dialog = byId("picture");
   show(dialog.querySelector("img"), blob);
   dialog.querySelector("img").alt = name;

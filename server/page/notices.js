@@ -24,7 +24,10 @@ export class Notices {
     chat.addEventListener("connected", () => this.#fetch());
     chat.addEventListener("opened", ({ detail }) => this.#seen(detail.conversation.id));
     chat.addEventListener("notice", ({ detail }) => this.#noticed(detail));
-    chat.addEventListener("notification", ({ detail }) => this.#told(detail.notifications ?? []));
+    chat.addEventListener("notification", ({ detail }) => {
+      this.#told(detail.notifications ?? [], detail.unread);
+    });
+    chat.addEventListener("notification-read", ({ detail }) => this.#readElsewhere(detail));
     chat.addEventListener("trouble", ({ detail }) => toast({ title: detail.message, kind: "bad" }));
     byId("all-read").addEventListener("click", () => this.#readAll());
     byId("more-notices").addEventListener("click", () => this.#more());
@@ -71,17 +74,32 @@ export class Notices {
     }
   }
 
-  #told(notifications) {
+  /** Another window of this account has read them. */
+  #readElsewhere({ id, all, unread }) {
+    for (const one of this.#list) if (all || one.id === id) one.isRead = true;
+    this.#unread = unread ?? this.#unread;
+    this.#draw();
+  }
+
+  #told(notifications, unread) {
+    const seen = [];
     for (const one of notifications) {
       const added = entry(one);
       if (added.id !== undefined && this.#list.some(({ id }) => id === added.id)) continue;
       this.#list.unshift(added);
       this.#unread += added.isRead ? 0 : 1;
+      // What it is about is in view already.
+      if (added.place === this.#chat.current.id && !document.hidden) {
+        seen.push(added);
+        continue;
+      }
       if (added.priority === "low" || added.priority === 0) continue;
       toast({ ...added, open: () => this.#open(added) });
       if (document.hidden) this.#system(added.title, added.words, added.place);
     }
     this.#list.length = Math.min(this.#list.length, KEPT);
+    this.#unread = unread ?? this.#unread;
+    for (const one of seen) this.#read(one);
     this.#draw();
   }
 

@@ -4,6 +4,7 @@
 //! of the same list. Leaves to others: what is kept (`store`), who may what (`auth`).
 
 mod accounts;
+mod asyncapi;
 mod direct;
 mod extract;
 mod messages;

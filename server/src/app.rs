@@ -18,6 +18,7 @@ use crate::rooms::Rooms;
 use crate::sessions::Host;
 use crate::store::{Room, Store};
 use crate::subscriber::Subscriber;
+use crate::uploads::Uploads;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -39,6 +40,7 @@ pub(crate) struct App {
     pub(crate) gate: Gate,
     pub(crate) faults: Arc<Faults>,
     pub(crate) store: Store,
+    pub(crate) uploads: Arc<Uploads>,
     pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
     /// Guests may come.
@@ -77,6 +79,7 @@ impl App {
             passwords: Passwords::new(cores),
             open: config.open,
             origins: config.origins.clone(),
+            uploads: Arc::new(Uploads::new(config)),
             sio: Host::new(&limits),
             proxies: config.proxies.clone(),
             gate: Gate::new(limits.measure(), &metrics),
@@ -132,6 +135,8 @@ impl App {
             pool: self.store.pool(),
             buckets: self.gate.buckets(),
             is_draining: self.is_draining(),
+            notices: self.hub.notices.counts(),
+            jobs: self.uploads.jobs.counts(),
             uptime: self.started.elapsed(),
         }
     }

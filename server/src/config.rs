@@ -39,6 +39,9 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Proxies whose `x-forwarded-for` is believed.
     pub proxies: Vec<Network>,
+    /// The folder of uploaded files. Without it they lie beside the database's file, in
+    /// `ebbtide-uploads` where the database is elsewhere, or as long as the process lives.
+    pub uploads: Option<PathBuf>,
     /// The bounds of everything.
     pub limits: Limits,
 }
@@ -57,6 +60,7 @@ impl Default for Config {
             database: Database::default(),
             tls: None,
             proxies: Vec::new(),
+            uploads: None,
             limits: Limits::default(),
         }
     }
@@ -110,6 +114,10 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Bytes of one request body.
     pub body_bytes: usize,
+    /// Bytes of one uploaded file.
+    pub upload_bytes: u64,
+    /// Bytes of all files that one account has uploaded, beyond which no more are taken.
+    pub upload_quota: u64,
     /// Bytes that may wait for one client. Who is slower is closed with code 1013.
     pub queue_bytes: usize,
     /// Rooms one client may be in.
@@ -128,6 +136,8 @@ pub struct Limits {
     pub ping_every: Duration,
     /// Silence after which a client counts as gone.
     pub silence: Duration,
+    /// How long notifications of low and normal priority wait to be told together.
+    pub notices: Duration,
     /// How long somebody counts as typing who does not say so again.
     pub typing: Duration,
     /// Time a session of Socket.IO has to enter a namespace.
@@ -139,6 +149,10 @@ pub struct Limits {
     /// Time in which a server that is to stop says so on `/readyz` and still takes connections, so
     /// that a load balancer sees it.
     pub farewell: Duration,
+    /// Time a client has to send a file.
+    pub upload_timeout: Duration,
+    /// Wait before a background job that failed is tried again; it grows with each try.
+    pub retry: Duration,
     /// Time the server waits for what is in flight when it stops.
     pub drain: Duration,
 }
@@ -172,6 +186,8 @@ impl Default for Limits {
             loopback_is_exempt: true,
             message_bytes: 64 << 10,
             body_bytes: 64 << 10,
+            upload_bytes: 10 << 20,
+            upload_quota: 256 << 20,
             queue_bytes: 1 << 20,
             rooms_per_client: 16,
             rooms: 4_096,
@@ -181,11 +197,14 @@ impl Default for Limits {
             log_entries: 256,
             ping_every: Duration::from_secs(25),
             silence: Duration::from_secs(60),
+            notices: Duration::from_secs(2),
             typing: Duration::from_secs(5),
             hello: Duration::from_secs(45),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             farewell: Duration::ZERO,
+            upload_timeout: Duration::from_secs(300),
+            retry: Duration::from_secs(2),
             drain: Duration::from_secs(10),
         }
     }

@@ -6,8 +6,10 @@
 use crate::auth::access::{self, Action, Who};
 use crate::fault::{Fault, Faults};
 use crate::letter::{Dialect, Letter};
+use crate::mailbox::Mailboxes;
 use crate::message::{self, Refusal};
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use crate::recent::Recent;
 use crate::recovery::{Audience, Recovery};
 use crate::rooms::{Room, Rooms};
@@ -43,7 +45,9 @@ pub(crate) struct Hub {
     pub(crate) recent: Recent,
     pub(crate) faults: Arc<Faults>,
     pub(crate) metrics: Arc<Metrics>,
-    bounds: Bounds,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) notices: Notices,
+    pub(crate) bounds: Bounds,
     next_id: AtomicU64,
 }
 
@@ -52,7 +56,7 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) rooms: Rooms,
-    recovery: Recovery,
+    pub(crate) recovery: Recovery,
 }
 
 /// What the hub keeps to.
@@ -75,7 +79,18 @@ impl Hub {
     ) -> Arc<Self> {
         let state = Mutex::new(State { rooms, recovery: Recovery::default() });
         let next_id = AtomicU64::new(1);
-        Arc::new(Self { state, store, recent, faults, metrics, bounds, next_id })
+        let (mailboxes, notices) = (Mailboxes::default(), Notices::default());
+        Arc::new(Self {
+            state,
+            store,
+            recent,
+            faults,
+            metrics,
+            mailboxes,
+            notices,
+            bounds,
+            next_id,
+        })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -302,7 +317,8 @@ impl Hub {
         let mut state = self.state();
         // Half of its queue: the other half is for what is said meanwhile.
         let most = self.bounds.queue_bytes / 2;
-        let recovered = state.recovery.recover(ticket, offset, most)?;
+        let user = client.identity().map(|identity| identity.user);
+        let recovered = state.recovery.recover((ticket, user), offset, most)?;
         let mut given_up = Vec::new();
         if let Some(former) = &recovered.former {
             former.set_ticket(None);
@@ -394,6 +410,9 @@ impl Drop for Subscription {
         // way is what follows it.
         if self.hub.faults.strikes(Fault::Listener) {
             return;
+        }
+        if let Some(identity) = self.subscriber.identity() {
+            self.hub.mailboxes.leave(identity.user, &self.subscriber);
         }
         let rooms = self.hub.leave_all(&self.subscriber);
         if let Some(ticket) = self.subscriber.ticket() {

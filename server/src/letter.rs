@@ -3,6 +3,7 @@
 //! In: a text, or a name and a JSON object, or both. Out: frames as they go onto a WebSocket.
 //! Leaves to others: who gets it (`hub`).
 
+use crate::vocabulary;
 use bytes::Bytes;
 use ebbtide_socketio::packet::{Args, Encoded, MAIN};
 use ebbtide_socketio::{Frame, Text};
@@ -34,12 +35,14 @@ struct Event {
 impl Letter {
     /// A message, which everyone understands.
     pub(crate) fn message(plain: Text, name: &'static str, body: String) -> Self {
+        debug_assert!(vocabulary::is_told(name), "`{name}` is not in the vocabulary");
         let event = Some(Event { name, body, attachments: Vec::new() });
         Self { plain: Some(plain), event }
     }
 
     /// An event that plain clients do not know.
     pub(crate) fn event(name: &'static str, body: String) -> Self {
+        debug_assert!(vocabulary::is_told(name), "`{name}` is not in the vocabulary");
         Self { plain: None, event: Some(Event { name, body, attachments: Vec::new() }) }
     }
 
@@ -63,6 +66,13 @@ impl Letter {
         let items = Text::from(format!("{body},\"{number}\""));
         let args = Args::trusted(items).with_attachments(attachments.clone());
         Encoded::event(MAIN, name, &args, None).frames().collect()
+    }
+
+    /// For clients of Socket.IO in a namespace where nothing is given again: without a number.
+    pub(crate) fn frames_in(&self, namespace: &str) -> Vec<Frame> {
+        let Some(Event { name, body, .. }) = &self.event else { return Vec::new() };
+        let args = Args::trusted(body.as_str().into());
+        Encoded::event(namespace, name, &args, None).frames().collect()
     }
 }
 

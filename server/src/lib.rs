@@ -10,9 +10,11 @@
 mod api;
 mod app;
 mod auth;
+mod changes;
 mod clock;
 mod config;
 mod cors;
+mod direct;
 mod disturbance;
 mod drain;
 mod echo;
@@ -24,10 +26,14 @@ mod heartbeat;
 mod hub;
 mod letter;
 mod limits;
+mod mailbox;
 mod message;
 mod metrics;
+mod notices;
+mod notifier;
 mod origin;
 mod page;
+mod post;
 mod problem;
 #[allow(dead_code, reason = "histories come from the store")]
 mod recent;
@@ -48,6 +54,8 @@ mod stream;
 mod subscriber;
 mod tls;
 mod upgrade;
+mod uploads;
+mod vocabulary;
 mod wire;
 
 pub use config::{Config, Database, Limits, SECRET_BYTES, Tls};

@@ -51,6 +51,8 @@ pub(crate) enum Wish<'a> {
     Join(Cow<'a, str>),
     /// To leave a room.
     Leave(Cow<'a, str>),
+    /// To have read one notification, or all.
+    Read(Option<i64>),
 }
 
 /// A user's message.
@@ -109,7 +111,7 @@ impl<'a> Words<'a> {
 pub(crate) enum Refusal {
     #[error("not a JSON object with a `type`: {0}")]
     BadJson(String),
-    #[error("unknown type `{0}` (there are user, join, leave)")]
+    #[error("unknown type `{0}` (there are user, join, leave, read)")]
     UnknownType(String),
     #[error("`{0}` is missing")]
     Missing(&'static str),
@@ -133,6 +135,8 @@ pub(crate) enum Refusal {
     UnknownEvent(String),
     #[error("there is no room `{0}` any more (enter it again)")]
     NoRoom(String),
+    #[error("you have no notification {0}")]
+    NoNotification(i64),
     #[error("{0}")]
     Denied(String),
     #[error("{0}")]
@@ -169,6 +173,7 @@ impl Refusal {
             Self::NotIn(_) => "not_in_room",
             Self::UnknownEvent(_) => "unknown_event",
             Self::NoRoom(_) => "no_room",
+            Self::NoNotification(_) => "no_notification",
             Self::Denied(_) => "denied",
             Self::Busy(_) => "busy",
             Self::NotKept => "not_kept",
@@ -206,6 +211,13 @@ pub(crate) fn parse(text: &str, max_bytes: usize) -> Result<Wish<'_>, Refusal> {
         })),
         "join" => Ok(Wish::Join(frame.room.ok_or(Refusal::Missing("room"))?)),
         "leave" => Ok(Wish::Leave(frame.room.ok_or(Refusal::Missing("room"))?)),
+        "read" => match frame.id {
+            None => Ok(Wish::Read(None)),
+            Some(id) => {
+                let id = serde_json::from_str(id.get());
+                id.map(Some).map(Wish::Read).map_err(|error| Refusal::BadJson(error.to_string()))
+            }
+        },
         other => Err(Refusal::UnknownType(other.chars().take(32).collect())),
     }
 }
@@ -292,11 +304,11 @@ struct Body<'a> {
     attachment: Option<Placeholder>,
 }
 
-/// An account that said something.
-#[derive(Serialize)]
-struct Person<'a> {
-    id: i64,
-    name: &'a str,
+/// An account, as others see it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Person<'a> {
+    pub(crate) id: i64,
+    pub(crate) name: &'a str,
 }
 
 /// What stands in Socket.IO's JSON for the first of the bytes beside it.

@@ -89,6 +89,10 @@ pub(crate) struct Gauges {
     /// Addresses and accounts whose rates are remembered.
     pub(crate) buckets: usize,
     pub(crate) is_draining: bool,
+    /// Notifications kept, and occasions that nobody was told of.
+    pub(crate) notices: (u64, u64),
+    /// Small pictures, by what became of them.
+    pub(crate) jobs: [(&'static str, u64); 3],
     pub(crate) uptime: Duration,
 }
 
@@ -198,6 +202,7 @@ impl Metrics {
         let in_flight = requests_in_flight() as f64;
         page.one("ebbtide_requests_in_flight", "gauge", "Requests begun and not ended", in_flight);
         render_database(&mut page, gauges.queries, gauges.pool);
+        render_work(&mut page, gauges.notices, gauges.jobs);
         let uptime = gauges.uptime.as_secs_f64();
         page.one("ebbtide_uptime_seconds", "gauge", "Since the start", uptime);
         page.census(&Census::count());
@@ -225,6 +230,18 @@ impl Metrics {
         let name = "ebbtide_request_duration_seconds";
         page.head(name, "histogram", "Time to the head of the answer, by route");
         self.durations.each(|route, method, series| page.duration(name, (route, method), series));
+    }
+}
+
+/// What is done in the background.
+fn render_work(page: &mut Page, (kept, lost): (u64, u64), jobs: [(&str, u64); 3]) {
+    page.head("ebbtide_notifications_total", "counter", "Notifications, by what became");
+    page.line("ebbtide_notifications_total", "{became=\"kept\"}", kept as f64);
+    page.line("ebbtide_notifications_total", "{became=\"lost\"}", lost as f64);
+    page.head("ebbtide_small_pictures_total", "counter", "Small pictures, by what became");
+    for (became, count) in jobs {
+        let label = format!("{{became=\"{became}\"}}");
+        page.line("ebbtide_small_pictures_total", &label, count as f64);
     }
 }
 

@@ -4,6 +4,7 @@
 //! too long. While nobody holds a ticket nothing is kept.
 //! Leaves to others: locking and delivery (`hub`); what is older is in the store.
 
+use crate::store::UserId;
 use crate::subscriber::Subscriber;
 use ebbtide_socketio::{Frame, Text};
 use std::collections::{BTreeMap, VecDeque};
@@ -29,6 +30,8 @@ pub(crate) enum Audience {
     Room(Arc<str>),
     /// Everyone of this name.
     Name(Box<str>),
+    /// All clients of these accounts.
+    Users(Box<[UserId]>),
 }
 
 #[derive(Debug)]
@@ -140,11 +143,12 @@ impl Recovery {
         self.tickets.remove(ticket);
     }
 
-    /// What the holder of a ticket gets back, who has seen everything up to `offset`. None when
-    /// the ticket is unknown, or more was missed than `most_bytes` or than is kept.
+    /// What the holder of a ticket gets back, who is this account if any, and has seen everything
+    /// up to `offset`. None when the ticket is unknown, or more was missed than `most_bytes` or
+    /// than is kept.
     pub(crate) fn recover(
         &mut self,
-        ticket: &Text,
+        (ticket, user): (&Text, Option<UserId>),
         offset: u64,
         most_bytes: usize,
     ) -> Option<Recovered> {
@@ -162,6 +166,7 @@ impl Recovery {
         let is_for = |audience: &Audience| match audience {
             Audience::Room(room) => rooms.contains(room),
             Audience::Name(whom) => name.as_ref() == Some(whom),
+            Audience::Users(users) => user.is_some_and(|user| users.contains(&user)),
         };
         let begin = self.log.partition_point(|logged| logged.number <= offset);
         let missed = || self.log.range(begin..).filter(|logged| is_for(&logged.audience));
@@ -212,7 +217,7 @@ mod tests {
         for (room, text) in [("lobby", "1"), ("cellar", "2"), ("tea", "3")] {
             say(&mut recovery, room, text);
         }
-        let back = recovery.recover(&"ada".into(), seen, 100).expect("known");
+        let back = recovery.recover((&"ada".into(), None), seen, 100).expect("known");
         assert_eq!(texts(&back), ["1", "3"]);
         assert_eq!(back.rooms.len(), 2);
         for (ticket, offset, most, why) in [
@@ -221,10 +226,10 @@ mod tests {
             ("ada", 0, 100, "older than what is kept"),
             ("ada", 99, 100, "not said yet"),
         ] {
-            assert!(recovery.recover(&ticket.into(), offset, most).is_none(), "{why}");
+            assert!(recovery.recover((&ticket.into(), None), offset, most).is_none(), "{why}");
         }
         recovery.forget(&"ada".into());
-        assert!(recovery.recover(&"ada".into(), seen, 100).is_none(), "said goodbye");
+        assert!(recovery.recover((&"ada".into(), None), seen, 100).is_none(), "said goodbye");
         say(&mut recovery, "lobby", "nobody can want it");
         assert!(recovery.log.is_empty());
     }
@@ -245,7 +250,7 @@ mod tests {
         }
         assert_eq!(recovery.absent.len(), AWAY_CLIENTS);
         assert_eq!(recovery.tickets.len(), AWAY_CLIENTS + 1);
-        assert!(recovery.recover(&"0".into(), 1, 100).is_none(), "the first was forgotten");
-        assert!(recovery.recover(&"1".into(), 1, 1 << 20).is_some());
+        assert!(recovery.recover((&"0".into(), None), 1, 100).is_none(), "the first was forgotten");
+        assert!(recovery.recover((&"1".into(), None), 1, 1 << 20).is_some());
     }
 }

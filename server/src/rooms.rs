@@ -91,6 +91,11 @@ impl Rooms {
         if ends { self.rooms.remove(name) } else { None }
     }
 
+    /// Forgets a room, and who was in it.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.rooms.remove(name);
+    }
+
     /// Clients in the room; none when it is not there.
     pub(crate) fn members_of(&self, name: &str) -> usize {
         self.rooms.get(name).map_or(0, |room| room.members.len())

@@ -12,6 +12,7 @@ use crate::guarded::Guarded;
 use crate::headers;
 use crate::limits::{Place, Whence, client_of};
 use crate::message;
+use crate::notifier;
 use crate::origin;
 use crate::problem::Problem;
 use crate::rest;
@@ -19,6 +20,7 @@ use crate::sio;
 use crate::store::{Caps, Store, StoreError};
 use crate::tls::{self, Current, Renewal, TlsError};
 use crate::upgrade;
+use crate::uploads;
 use crate::wire::Alive;
 use axum::Router;
 use axum::body::Body;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tower::Service;
 use tracing::Instrument;
 
@@ -174,6 +177,9 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (alive, mut last) = mpsc::channel(1);
         let router = rest::router(app.clone());
+        let (store, retry) = (app.store.clone(), app.limits.retry);
+        let small = Worker(tokio::spawn(uploads::run(app.uploads.clone(), store, retry)));
+        let notices = Worker(tokio::spawn(notifier::run(app.hub.clone(), app.limits.notices)));
         let tls = tls.map(|renewal| renewal.current());
         let acceptor = Acceptor { app: app.clone(), router, stopping, alive, tls };
         tokio::select! {
@@ -194,6 +200,16 @@ impl Server {
         if tokio::time::timeout(left, last.recv()).await.is_err() {
             tracing::warn!(sessions = app.registry.len(), "left behind what has not ended in time");
         }
+        drop((notices, small));
+    }
+}
+
+/// A task of the server's own, which ends with it.
+struct Worker(JoinHandle<()>);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

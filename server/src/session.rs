@@ -5,6 +5,7 @@
 
 use crate::app::{App, unix_ms};
 use crate::auth::Identity;
+use crate::auth::access::Denied;
 use crate::heartbeat::Heartbeat;
 use crate::hub::Subscription;
 use crate::letter::Dialect;
@@ -100,7 +101,7 @@ impl Session {
     async fn welcome(&self, arrival: Arrival) {
         if let Some(identity) = arrival.identity {
             self.app.hub.call(&self.client, &identity.name);
-            self.client.identify(identity);
+            self.app.hub.identify(&self.client, identity);
         } else if let Some(name) = &arrival.username {
             self.app.hub.call(&self.client, name);
         }
@@ -216,6 +217,11 @@ impl Session {
                 self.reply(message::system("left", &content, &room, unix_ms()));
                 Ok(())
             }
+            // All windows hear of it, this one too.
+            Wish::Read(id) => match self.client.identity() {
+                Some(identity) => hub.mark_read(identity.user, id).await.map(drop),
+                None => Err(Refusal::Denied(Denied::Unknown.to_string())),
+            },
         }
     }
 
@@ -225,6 +231,12 @@ impl Session {
         let author = match self.client.identity() {
             // An account speaks in its own name.
             Some(identity) => {
+                if let Some(whisper) = hub.whisper_to_account(&identity, &words).await? {
+                    if whisper.sent.again {
+                        self.reply(whisper.plain);
+                    }
+                    return Ok(());
+                }
                 words.username = Some(Cow::Owned(identity.name.clone()));
                 Author::User { id: identity.user, name: identity.name.into() }
             }

@@ -7,6 +7,7 @@
 use crate::hub::Hub;
 use crate::letter::Letter;
 use crate::message::{self, Kept, Refusal, Words};
+use crate::notices::Occasion;
 use crate::store::{Author, NewMessage, RoomId, StoreError, Stored};
 use crate::subscriber::Subscriber;
 use bytes::Bytes;
@@ -125,6 +126,9 @@ impl Hub {
             room.seq = room.seq.max(seq);
         }
         self.recent.keep(room, said.clone());
+        if let Some(named) = Occasion::named(room, &speech.author, &words.content, seq) {
+            self.notices.note(named);
+        }
         self.broadcast(&mut state, room, &letter, None);
         drop(state);
         speech.confirm(json!(kept));

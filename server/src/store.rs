@@ -18,14 +18,14 @@ mod uploads;
 mod value;
 
 pub(crate) use accounts::{Account, NewAccount};
-pub(crate) use direct::{Direct, NewDirect};
+pub(crate) use direct::{Direct, NewDirect, Sent};
 pub(crate) use messages::{
     Author, Event, Happening, Message, MessageId, NewMessage, Range, Replay, Stored,
 };
 pub(crate) use notifications::{Filter, NewNotification, Notification};
 pub(crate) use rooms::{Changes, Member, NewRoom, Role, Room, RoomView};
 pub(crate) use tokens::{NewToken, Refreshed};
-pub(crate) use uploads::{NewUpload, Upload};
+pub(crate) use uploads::{NewUpload, Upload, Waiting};
 
 use crate::clock::unix_ms;
 use crate::config::Database;

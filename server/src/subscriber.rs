@@ -57,6 +57,8 @@ struct State {
     ticket: Option<Text>,
     /// The account, unless it is a guest.
     identity: Option<Box<Identity>>,
+    /// It is in the namespace of notifications.
+    notified: bool,
 }
 
 /// The memory of a client, all made by who subscribes it.
@@ -84,8 +86,8 @@ impl Subscriber {
     pub(crate) fn new(id: u64, dialect: Dialect, max_bytes: usize, places: Places) -> Self {
         let Places { slots, rooms, counted } = places;
         let (spill, bytes, ending) = (VecDeque::new(), 0, None);
-        let (name, ticket, identity) = (None, None, None);
-        let state = State { slots, spill, bytes, ending, name, rooms, ticket, identity };
+        let (name, ticket, identity, notified) = (None, None, None, false);
+        let state = State { slots, spill, bytes, ending, name, rooms, ticket, identity, notified };
         let state = Mutex::new(state);
         Self { id, dialect, ready: Notify::new(), max_bytes, state, _counted: counted }
     }
@@ -187,6 +189,23 @@ impl Subscriber {
     /// From now on the client is this account.
     pub(crate) fn identify(&self, identity: Identity) {
         self.state().identity = Some(Box::new(identity));
+    }
+
+    /// The client's account is called so from now on.
+    pub(crate) fn call_identity(&self, name: &str) {
+        if let Some(identity) = &mut self.state().identity {
+            identity.name = name.to_owned();
+        }
+    }
+
+    /// From now on the client hears notifications, or no more.
+    pub(crate) fn set_notified(&self, notified: bool) {
+        self.state().notified = notified;
+    }
+
+    /// Whether the client hears notifications as events.
+    pub(crate) fn is_notified(&self) -> bool {
+        self.state().notified
     }
 
     /// Whether what the client identified itself by is no longer good.

@@ -37,9 +37,16 @@ async fn everything(server: Running) {
     rooms(&guest, &ada, &bob, bob_id).await;
     messages(&guest, &ada, &bob).await;
     directs(&ada, &bob).await;
+    // That her password was changed, which is noted in the background.
+    let noted = async {
+        while ada.get("/notifications").await.1["unread"] != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    support::soon("a notification", noted).await;
     let (status, told) = ada.get("/notifications?unread=true&kind=mention").await;
-    assert_eq!((status, &told["unread"], &told["next"]), (200, &json!(0), &Value::Null));
-    assert_eq!(ada.call("POST", "/notifications/read", None).await, (200, json!({ "read": 0 })));
+    assert_eq!((status, &told["unread"], &told["next"]), (200, &json!(1), &Value::Null));
+    assert_eq!(ada.call("POST", "/notifications/read", None).await, (200, json!({ "read": 1 })));
     let (status, uploads) = ada.get("/uploads").await;
     assert_eq!((status, uploads), (200, json!({ "uploads": [], "next": null })));
 }
@@ -103,9 +110,11 @@ async fn rooms(guest: &Caller, ada: &Caller, bob: &Caller, bob_id: i64) {
         (bob, "DELETE", "/rooms/lobby", None, 403),
         (guest, "POST", "/rooms", Some(json!({ "id": "mine" })), 401),
         (ada, "POST", "/rooms", Some(json!({ "id": "a b" })), 422),
-        (bob, "POST", "/rooms/lobby/members", None, 204),
-        (bob, "DELETE", "/rooms/lobby/members/me", None, 204),
-        (bob, "DELETE", "/rooms/lobby/members/me", None, 404),
+        (ada, "POST", "/rooms", Some(json!({ "id": "hall" })), 201),
+        (bob, "POST", "/rooms/hall/members", None, 204),
+        (bob, "DELETE", "/rooms/hall/members/me", None, 204),
+        (bob, "DELETE", "/rooms/hall/members/me", None, 404),
+        (ada, "DELETE", "/rooms/hall", None, 204),
     ] {
         let (got, text) = who.call(method, path, body).await;
         assert_eq!(got, status, "{method} {path}: {text}");

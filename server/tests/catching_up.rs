@@ -99,3 +99,45 @@ async fn a_token_says_who_speaks_and_without_one_nobody_comes() {
     let refused = emit(&mut ada, "room:join", &json!({"room": "nowhere"})).await;
     assert_eq!(refused["error"]["code"], "no_room", "accounts make rooms by REST");
 }
+
+/// What the document says can be asked is understood, and nothing else is.
+#[tokio::test]
+async fn the_document_of_events_is_the_server() {
+    let server = start(Config::default()).await;
+    let (status, kind, text) = server.ask("GET", "/docs/asyncapi.json", "").await;
+    assert_eq!((status, kind.as_str()), (200, "application/json"));
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["asyncapi"], "3.0.0");
+    let mut guest = come(&server, &json!({"username": "Ada"})).await.unwrap();
+    let mut plain = server.connect("/ws").await;
+    let mut asked = 0;
+    for operation in document["operations"].as_object().unwrap().values() {
+        let message = |place: &Value| {
+            let path = place["$ref"].as_str().unwrap().trim_start_matches('#');
+            let found = document.pointer(path).unwrap()["$ref"].as_str().unwrap();
+            document.pointer(found.trim_start_matches('#')).unwrap()
+        };
+        let name = message(&operation["messages"][0])["name"].as_str().unwrap();
+        if operation["action"] != "receive" {
+            continue;
+        }
+        asked += 1;
+        match operation["channel"]["$ref"].as_str().unwrap() {
+            "#/channels/chat" => {
+                let answer = emit(&mut guest, name, &json!({})).await;
+                assert_ne!(answer["error"]["code"], "unknown_event", "{name}");
+            }
+            "#/channels/ws" => {
+                plain.send(json!({"type": name, "id": {}}).to_string()).await;
+                let answer = plain.json().await;
+                assert_eq!(answer["type"], "error", "{name}: {answer}");
+                assert_ne!(answer["code"], "unknown_type", "{name}: {answer}");
+            }
+            _ => assert_eq!(name, "notification:read"),
+        }
+    }
+    assert!(asked > 10, "{asked}");
+    let answer = emit(&mut guest, "room:paint", &json!({})).await;
+    assert_eq!(answer["error"]["code"], "unknown_event");
+    assert_eq!(server.ask("GET", "/docs/events", "").await.0, 200);
+}

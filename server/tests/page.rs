@@ -10,10 +10,10 @@ use std::path::Path;
 use support::start;
 
 /// Cases of the script.
-const CASES: usize = 11;
+const CASES: usize = 13;
 
 /// Messages kept of a room: more than a case reads back to.
-const HISTORY: usize = 1_000;
+const HISTORY: usize = 400;
 
 #[tokio::test]
 async fn people_chat_in_a_browser() {

@@ -9,6 +9,7 @@ use crate::output::Output;
 use clap::{ArgAction, Args};
 use ebbtide_rounds::exit;
 use ebbtide_server::{Config, Database, Faults, Server};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The arguments of `ebb serve`.
@@ -37,6 +38,9 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "memory", value_name = "WHERE", env = "EBB_SERVER_DATABASE")]
     #[arg(hide_env_values = true)]
     database: String,
+    /// Folder of uploaded files; beside a database's file, or `ebbtide-uploads`, unless said
+    #[arg(long, value_name = "DIR", env = "EBB_SERVER_UPLOADS")]
+    uploads: Option<PathBuf>,
     /// Whether guests may read and write in public rooms, or accounts alone
     #[arg(long, default_value_t = true, action = ArgAction::Set, env = "EBB_SERVER_OPEN")]
     open: bool,
@@ -74,6 +78,7 @@ impl Serve {
             faults,
             rooms: self.room,
             database: database(&self.database),
+            uploads: self.uploads,
             open: self.open,
             secret: self.secret,
             admins: self.admin,

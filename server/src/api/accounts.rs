@@ -7,6 +7,7 @@ use super::operation::{Api, Needs, get, patch, post};
 use super::{Person, json, limit, next, not_found, unprocessable};
 use crate::app::{App, unix_ms};
 use crate::auth::{Identity, check_name, check_password, hash_secret, random_secret};
+use crate::notices::{Occasion, Priority};
 use crate::problem::Problem;
 use crate::store::{self, NewAccount, NewToken, Refreshed, UserId};
 use axum::extract::State;
@@ -214,7 +215,12 @@ async fn refresh(
             let user = Own { id: user.0, name, admin };
             Ok(json(StatusCode::OK, &session(&app, user, family, token)))
         }
-        Refreshed::Reused { .. } => {
+        Refreshed::Reused { user, now, .. } => {
+            if now {
+                let words = "A refresh token of yours was used a second time, perhaps by \
+                    somebody else. All that came of that login has ended.";
+                app.hub.notices.note(Occasion::system(user, Priority::Urgent, words));
+            }
             let detail = "the refresh token was used before, so all that came of its login ends";
             Err(refused("token_reused", detail))
         }
@@ -256,12 +262,15 @@ async fn change(
         app.store.set_password(who.user, &hash).await?;
         // Whoever knew the old one shall not stay.
         app.store.revoke_all(who.user).await?;
+        let words = "Your password was changed. Whoever was signed in has to sign in again.";
+        app.hub.notices.note(Occasion::system(who.user, Priority::High, words));
     }
     if let Some(name) = change.username {
         check_name(&name).map_err(|detail| unprocessable("bad_name", detail))?;
         if !app.store.rename(who.user, &name).await? {
             return Err(taken(&name));
         }
+        app.hub.user_changed(who.user, &account.name, &name);
         account.name = name;
     }
     Ok(json(StatusCode::OK, &own(account)))

@@ -1,13 +1,15 @@
 //! Messages from one user to another.
 //! In: words and whom they are for. Out: the number they were given; conversations and the inbox.
-//! Leaves to others: telling the user (`hub`).
+//! Leaves to others: keeping them and telling both users (`direct`).
 
 use super::extract::{Account, Asked, Body};
+use super::messages::refused;
 use super::operation::{Api, get, post};
 use super::{json, limit, next, not_found, unprocessable};
 use crate::app::App;
+use crate::message::Words;
 use crate::problem::Problem;
-use crate::store::{Direct, NewDirect};
+use crate::store::Direct;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -47,6 +49,9 @@ struct Wanted {
     limit: Option<u32>,
     /// `next` of the page before.
     before: Option<i64>,
+    /// All that was said to and by you after this message, oldest first; then neither of the
+    /// others counts.
+    after: Option<i64>,
 }
 
 /// Words for one user.
@@ -85,15 +90,21 @@ struct Shown {
     username: String,
     /// The number of the account it is for.
     to: i64,
+    /// The name of that account.
+    to_name: String,
     content: String,
+    /// The sender's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     /// Unix time in milliseconds.
     timestamp: i64,
 }
 
 impl From<Direct> for Shown {
     fn from(direct: Direct) -> Self {
-        let Direct { id, from, from_name, to, content, at_ms } = direct;
-        Self { id, from: from.0, username: from_name, to: to.0, content, timestamp: at_ms }
+        let Direct { id, from, from_name, to, to_name, key, content, at_ms } = direct;
+        let (from, to, username) = (from.0, to.0, from_name);
+        Self { id, from, username, to, to_name, content, key, timestamp: at_ms }
     }
 }
 
@@ -105,6 +116,9 @@ async fn list(
     let limit = limit(wanted.limit);
     let before = wanted.before.unwrap_or(i64::MAX);
     let messages = match wanted.with {
+        _ if wanted.after.is_some() => {
+            app.store.directs_after(who.user, wanted.after.unwrap_or(0), limit).await?
+        }
         None => app.store.inbox(who.user, before, limit).await?,
         Some(name) => {
             let other = app.store.account_named(&name).await?;
@@ -127,9 +141,11 @@ async fn send(
     if too_long || key.is_some_and(|key| key.len() > KEY_BYTES) {
         return Err(unprocessable("too_long", "`content` or `key` is longer than is taken"));
     }
-    let to = app.store.account_named(&new.to).await?.ok_or_else(|| not_found("account"))?;
-    let direct = NewDirect { from: who.user, to: to.id, content: &new.content, key };
-    let sent = app.store.send(direct).await?.ok_or_else(|| not_found("account"))?;
+    let mut words = Words::of(new.content.into());
+    (words.to, words.key) = (Some(new.to.into()), new.key.map(Into::into));
+    app.metrics.message_in();
+    let whisper = app.hub.whisper_to_account(&who, &words).await.map_err(refused)?;
+    let sent = whisper.ok_or_else(|| not_found("account"))?.sent;
     let status = if sent.again { StatusCode::OK } else { StatusCode::CREATED };
     Ok(json(status, &Sent { id: sent.id, timestamp: sent.at_ms }))
 }

@@ -28,6 +28,11 @@ impl Caller {
         Who { identity: self.identity.as_ref(), open: self.open }
     }
 
+    /// What others call it; nothing for a guest.
+    pub(super) fn name(&self) -> &str {
+        self.identity.as_ref().map_or("", |identity| &identity.name)
+    }
+
     /// The number of the account, if it is one.
     pub(super) fn user(&self) -> Option<crate::store::UserId> {
         self.identity.as_ref().map(|identity| identity.user)

@@ -274,7 +274,7 @@ async fn say(
 }
 
 /// Why something was not said, as a document.
-fn refused(refusal: Refusal) -> Problem {
+pub(super) fn refused(refusal: Refusal) -> Problem {
     match &refusal {
         Refusal::NoRoom(_) => super::not_found("room"),
         Refusal::Busy(_) => Problem::from(StoreError::Busy),

@@ -1,23 +1,20 @@
 //! A user's notifications: listed, read, deleted.
 //! In: filters and numbers. Out: notifications and how many are unread.
-//! Leaves to others: making and delivering them (`hub`).
+//! Leaves to others: making and delivering them (`notices`).
 
 use super::extract::{Account, Asked, At};
 use super::operation::{Api, delete, get, post};
 use super::{json, limit, next, not_found};
 use crate::app::App;
+use crate::notices::{Shown, shown};
 use crate::problem::Problem;
-use crate::store::{self, Filter};
+use crate::store::Filter;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::sync::Arc;
-
-/// What the priorities are called, from 0.
-const PRIORITIES: [&str; 4] = ["low", "normal", "high", "urgent"];
 
 /// Enters the operations.
 pub(super) fn add(api: Api) -> Api {
@@ -54,39 +51,10 @@ struct Notifications {
     next: Option<i64>,
 }
 
-/// A notification.
-#[derive(JsonSchema, Serialize)]
-struct Shown {
-    id: i64,
-    kind: String,
-    /// `low`, `normal`, `high` or `urgent`.
-    priority: &'static str,
-    /// Depends on the kind.
-    #[schemars(with = "serde_json::Value")]
-    body: Box<RawValue>,
-    /// Unix time in milliseconds.
-    timestamp: i64,
-    read: bool,
-}
-
 /// How many were unread.
 #[derive(JsonSchema, Serialize)]
 struct Read {
     read: u64,
-}
-
-fn shown(notification: store::Notification) -> Shown {
-    let store::Notification { id, kind, priority, body, at_ms, read_ms } = notification;
-    let priority = usize::try_from(priority).unwrap_or(0).min(PRIORITIES.len() - 1);
-    Shown {
-        id,
-        kind,
-        priority: PRIORITIES[priority],
-        // It was JSON when it was kept.
-        body: RawValue::from_string(body).unwrap_or_default(),
-        timestamp: at_ms,
-        read: read_ms.is_some(),
-    }
 }
 
 async fn list(
@@ -110,6 +78,9 @@ async fn list(
 
 async fn read_all(State(app): State<Arc<App>>, Account(who): Account) -> Result<Response, Problem> {
     let read = app.store.mark_all_read(who.user).await?;
+    if read > 0 {
+        app.hub.tell_read(who.user, None).await?;
+    }
     Ok(json(StatusCode::OK, &Read { read }))
 }
 
@@ -119,6 +90,7 @@ async fn read(
     At(id): At<i64>,
 ) -> Result<StatusCode, Problem> {
     if app.store.mark_read(who.user, id).await? {
+        app.hub.tell_read(who.user, Some(id)).await?;
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(not_found("notification of yours"))

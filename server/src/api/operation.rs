@@ -38,6 +38,8 @@ pub(super) struct Operation {
     needs: Needs,
     query: Option<MakeSchema>,
     body: Option<MakeSchema>,
+    /// Takes a form with a file.
+    form: bool,
     /// Each a status, and the schema of the body if there is one.
     answers: Vec<(u16, Option<MakeSchema>)>,
     problems: Vec<u16>,
@@ -60,8 +62,8 @@ impl Operation {
         summary: &'static str,
     ) -> Self {
         let (answers, problems) = (Vec::new(), Vec::new());
-        let (query, body) = (None, None);
-        Self { method, path, summary, needs: Needs::Account, query, body, answers, problems }
+        let (query, body, form, needs) = (None, None, false, Needs::Account);
+        Self { method, path, summary, needs, query, body, form, answers, problems }
     }
 
     /// Who may ask for it, when it is not for accounts alone.
@@ -79,6 +81,12 @@ impl Operation {
     /// Takes a JSON body of that type.
     pub(super) fn body<T: JsonSchema>(mut self) -> Self {
         self.body = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
+    /// Takes a form with a file in its part `file`.
+    pub(super) fn form(mut self) -> Self {
+        self.form = true;
         self
     }
 
@@ -113,7 +121,7 @@ impl Operation {
         if self.query.is_some() {
             all.push(400);
         }
-        if self.body.is_some() {
+        if self.body.is_some() || self.form {
             all.extend([400, 408, 413, 415, 422]);
         }
         all.sort_unstable();
@@ -151,6 +159,13 @@ impl Operation {
         });
         if let Some(body) = self.body {
             let content = json!({ "application/json": { "schema": body(generator) } });
+            described["requestBody"] = json!({ "required": true, "content": content });
+        }
+        if self.form {
+            let file = json!({ "type": "string", "contentMediaType": "application/octet-stream" });
+            let schema =
+                json!({ "type": "object", "properties": { "file": file }, "required": ["file"] });
+            let content = json!({ "multipart/form-data": { "schema": schema } });
             described["requestBody"] = json!({ "required": true, "content": content });
         }
         described["security"] = match self.needs {

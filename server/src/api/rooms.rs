@@ -7,6 +7,7 @@ use super::operation::{Api, Needs, delete, get, patch, post, put};
 use super::{Paging, json, limit, next, not_found, unprocessable};
 use crate::app::App;
 use crate::auth::access::{self, Action, Who};
+use crate::changes::Turn;
 use crate::message;
 use crate::problem::Problem;
 use crate::store::{Changes, NewRoom, Role, Room, RoomView, UserId};
@@ -227,6 +228,7 @@ async fn make(
     }
     let view = app.store.room(new.name, Some(who.user)).await?;
     let view = view.ok_or_else(|| no_room(new.name))?;
+    app.hub.room_made(&view.room, &who, &app.first_room).await;
     Ok(json(StatusCode::CREATED, &shown(&app, view)))
 }
 
@@ -255,6 +257,7 @@ async fn change(
     }
     view.room.title = change.title.unwrap_or(view.room.title);
     view.room.public = change.public.unwrap_or(view.room.public);
+    app.hub.room_changed(&view.room, caller.name()).await;
     Ok(json(StatusCode::OK, &shown(&app, view)))
 }
 
@@ -269,6 +272,7 @@ async fn remove(
         return Err(Problem::new(StatusCode::CONFLICT, "stays", detail));
     }
     if app.store.remove_room(view.room.id).await? {
+        app.hub.room_removed(&view.room, caller.name());
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(no_room(&name))
@@ -302,7 +306,10 @@ async fn join(
 ) -> Result<StatusCode, Problem> {
     let asks = Who { identity: Some(&who), open: app.open };
     let view = room(&app, asks, Action::Join, &name).await?;
-    app.store.join(view.room.id, who.user).await?;
+    if app.store.join(view.room.id, who.user).await? {
+        let own = (who.user, who.name.as_str());
+        app.hub.member_changed(&view.room, own, Turn::Joined, &who).await;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -326,10 +333,12 @@ async fn admit(
     let role = Role::of_word(&new.role).ok_or_else(|| {
         unprocessable("bad_role", format!("`role` is member or moderator, not `{}`", new.role))
     })?;
-    if app.store.account(user).await?.is_none() {
-        return Err(not_found("account"));
-    }
+    let account = app.store.account(user).await?.ok_or_else(|| not_found("account"))?;
     app.store.set_role(view.room.id, user, role).await?;
+    if let Some(by) = &caller.identity {
+        let whom = (user, account.name.as_str());
+        app.hub.member_changed(&view.room, whom, Turn::Given(role), by).await;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -343,6 +352,12 @@ async fn leave(
     let action = if own { Action::Join } else { Action::Admit };
     let view = room(&app, caller.who(), action, &name).await?;
     if app.store.leave(view.room.id, user).await? {
+        if let Some(by) = &caller.identity {
+            let account = app.store.account(user).await?;
+            let name = account.map(|account| account.name).unwrap_or_default();
+            let turn = if own { Turn::Left } else { Turn::PutOut };
+            app.hub.member_changed(&view.room, (user, &name), turn, by).await;
+        }
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(not_found("member"))

@@ -3,7 +3,7 @@
 //! Leaves to others: finding out who somebody is (`token`), and what the room is (`store`).
 
 use super::Identity;
-use crate::store::{Role, RoomView};
+use crate::store::{Role, RoomView, UserId};
 
 /// Who wants something.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,25 @@ pub(crate) fn may_come(who: Who<'_>) -> Result<(), Denied> {
     if who.open || who.identity.is_some() { Ok(()) } else { Err(Denied::Unknown) }
 }
 
+/// Whether somebody may say something to one account alone, which is kept for both.
+pub(crate) fn may_whisper(who: Who<'_>) -> Result<(), Denied> {
+    who.identity.map(drop).ok_or(Denied::Unknown)
+}
+
+/// Whether somebody may have a file that `owner` has sent: who has sent it, whom it was shown to
+/// alone, and whoever may read in one of the rooms that it was shown in.
+pub(crate) fn may_fetch(
+    who: Who<'_>,
+    owner: UserId,
+    is_shown: bool,
+    rooms: &[RoomView],
+) -> Result<(), Denied> {
+    may_come(who)?;
+    let is_own = who.identity.is_some_and(|identity| identity.admin || identity.user == owner);
+    let is_seen = || rooms.iter().any(|view| may(who, Action::See, view).is_ok());
+    if is_own || is_shown || is_seen() { Ok(()) } else { Err(Denied::Hidden) }
+}
+
 /// Whether somebody may do something in a room.
 ///
 /// Administrators may do everything. A guest may read and write in public rooms of an open server;
@@ -72,7 +91,7 @@ pub(crate) fn may(who: Who<'_>, action: Action, view: &RoomView) -> Result<(), D
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Room, RoomId, UserId};
+    use crate::store::{Room, RoomId};
 
     #[test]
     fn the_table_of_who_may_what() {

@@ -4,7 +4,7 @@
 //! awaited, and with an event `error` otherwise; the connection stays.
 //! Leaves to others: the sockets (`carrier`), who is where (`hub`), keeping (`speech`).
 
-use super::new_id;
+use super::{new_id, personal};
 use crate::app::{App, unix_ms};
 use crate::auth::AuthError;
 use crate::auth::access::{self, Who};
@@ -14,6 +14,7 @@ use crate::sessions::Client;
 use crate::speech::{Answer, Speech};
 use crate::store::{self, Author};
 use crate::subscriber::Subscriber;
+use crate::vocabulary::{self, NOTIFICATIONS};
 use bytes::Bytes;
 use ebbtide_socketio::Text;
 use ebbtide_socketio::packet::{Arg, Args, MAIN};
@@ -25,9 +26,6 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The namespace of what concerns one user alone.
-const NOTIFICATIONS: &str = "/notifications";
 
 /// Events given at once to who has missed some; who wants more asks again.
 const SYNC_EVENTS: i64 = 500;
@@ -59,27 +57,30 @@ struct Credentials<'a> {
 
 /// The object that an event carries.
 #[derive(Debug, Default, Deserialize)]
-struct Payload<'a> {
+pub(super) struct Payload<'a> {
     #[serde(borrow)]
     room: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    content: Option<Cow<'a, str>>,
+    pub(super) content: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    key: Option<Cow<'a, str>>,
+    pub(super) key: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    to: Option<Cow<'a, str>>,
+    pub(super) to: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    stamp: Option<&'a RawValue>,
+    pub(super) stamp: Option<&'a RawValue>,
     #[serde(borrow)]
     attachment: Option<&'a RawValue>,
     #[serde(borrow)]
     token: Option<Cow<'a, str>>,
     typing: Option<bool>,
+    /// Private messages are meant, and no room.
+    #[serde(default)]
+    direct: bool,
     after: Option<i64>,
 }
 
 /// An event, and whether it is answered by whoever keeps what it says.
-type Done = Result<Option<Value>, Refusal>;
+pub(super) type Done = Result<Option<Value>, Refusal>;
 
 impl Guest {
     pub(super) fn at(address: IpAddr) -> Self {
@@ -143,8 +144,11 @@ impl Guest {
                 };
                 answer(app, client, member, (&name, ack), done);
             }
-            Event::Message { member, name, ack, .. } => {
-                let done = Err(Refusal::UnknownEvent(name.chars().take(32).collect()));
+            Event::Message { member, name, args, ack } => {
+                let done = match self.is_allowed(app, own) {
+                    Ok(()) => personal::notifications(app, own, (&name, &args)).await,
+                    Err(refusal) => Err(refusal),
+                };
                 answer(app, client, member, (&name, ack), done);
             }
             Event::Disconnected { member, reason } => self.part(app, own, member, reason),
@@ -173,6 +177,7 @@ impl Guest {
         }
         if namespace == NOTIFICATIONS {
             self.notifications = Some(member);
+            own.set_notified(true);
             let grant = Grant { sid: new_id(), pid: None };
             let _ = client.state().connection.accept(member, &grant);
             return;
@@ -210,7 +215,7 @@ impl Guest {
         &mut self,
         app: &App,
         client: &Client,
-        own: &Subscriber,
+        own: &Arc<Subscriber>,
         (namespace, credentials): (&str, &Credentials<'_>),
     ) -> Result<(), Value> {
         if namespace != MAIN && namespace != NOTIFICATIONS {
@@ -240,7 +245,7 @@ impl Guest {
         &mut self,
         app: &App,
         client: &Client,
-        own: &Subscriber,
+        own: &Arc<Subscriber>,
         token: &str,
     ) -> Result<u64, AuthError> {
         let now_ms = unix_ms();
@@ -248,7 +253,7 @@ impl Guest {
         let expires_ms = identity.expires_ms;
         let left = Duration::from_millis(expires_ms.saturating_sub(now_ms));
         self.renew_by = Some(client.now() + left);
-        own.identify(identity);
+        app.hub.identify(own, identity);
         Ok(expires_ms)
     }
 
@@ -256,6 +261,7 @@ impl Guest {
     fn part(&mut self, app: &App, own: &Arc<Subscriber>, member: MemberId, reason: Reason) {
         if Some(member) == self.notifications {
             self.notifications = None;
+            own.set_notified(false);
         }
         if Some(member) == self.main {
             self.main = None;
@@ -278,6 +284,9 @@ impl Guest {
         own: &Arc<Subscriber>,
         (name, args, ack): (&str, &Args, Option<AckId>),
     ) -> Done {
+        if !vocabulary::is_asked(MAIN, name) {
+            return Err(Refusal::UnknownEvent(name.chars().take(32).collect()));
+        }
         let list = args.list();
         let json = match list.first() {
             Some(Arg::Json(json)) => *json,
@@ -302,18 +311,11 @@ impl Guest {
                     })
                 })))
             }
-            "sync" => sync(app, own, &payload).await.map(Some),
-            "auth:renew" => {
-                let token = required(payload.token.as_deref(), "token")?;
-                let before = own.identity().map(|identity| identity.user);
-                let renewed = self.identify(app, client, own, token);
-                let expires_ms = renewed.map_err(|error| Refusal::Denied(error.to_string()))?;
-                // Another account is another connection: the rooms were entered as this one.
-                if own.identity().map(|identity| identity.user) != before {
-                    self.renew_by = Some(client.now());
-                }
-                Ok(Some(json!({"expires_ms": expires_ms})))
+            "sync" if payload.direct => {
+                personal::sync(app, own, payload.after.unwrap_or(0)).await.map(Some)
             }
+            "sync" => sync(app, own, &payload).await.map(Some),
+            "auth:renew" => self.renew(app, client, own, &payload),
             "room:leave" => {
                 let room = required(payload.room.as_deref(), "room")?;
                 if self.typing.as_ref().is_some_and(|(typing, _)| **typing == *room) {
@@ -324,6 +326,9 @@ impl Guest {
             }
             "message:send" | "message:direct" => {
                 let is_direct = name == "message:direct";
+                if is_direct && let Some(sent) = personal::whisper(app, own, &payload).await? {
+                    return Ok(Some(sent));
+                }
                 self.say(app, own, (payload, args.attachments(), ack), is_direct)
             }
             "typing" => self.type_in(app, own, &payload, client.now()),
@@ -339,6 +344,24 @@ impl Guest {
             }
             other => Err(Refusal::UnknownEvent(other.chars().take(32).collect())),
         }
+    }
+
+    fn renew(
+        &mut self,
+        app: &App,
+        client: &Client,
+        own: &Arc<Subscriber>,
+        payload: &Payload<'_>,
+    ) -> Done {
+        let token = required(payload.token.as_deref(), "token")?;
+        let before = own.identity().map(|identity| identity.user);
+        let renewed = self.identify(app, client, own, token);
+        let expires_ms = renewed.map_err(|error| Refusal::Denied(error.to_string()))?;
+        // Another account is another connection: the rooms were entered as this one.
+        if own.identity().map(|identity| identity.user) != before {
+            self.renew_by = Some(client.now());
+        }
+        Ok(Some(json!({"expires_ms": expires_ms})))
     }
 
     fn say(
@@ -493,7 +516,10 @@ fn args(value: &Value) -> Args {
     Args::trusted(value.to_string().into())
 }
 
-fn required<'a>(value: Option<&'a str>, field: &'static str) -> Result<&'a str, Refusal> {
+pub(super) fn required<'a>(
+    value: Option<&'a str>,
+    field: &'static str,
+) -> Result<&'a str, Refusal> {
     value.ok_or(Refusal::Missing(field))
 }
 

@@ -6,6 +6,7 @@
 
 mod carrier;
 mod events;
+mod personal;
 
 use crate::app::App;
 use crate::origin;

@@ -4,7 +4,7 @@
 
 use super::program::{Program, Then};
 use super::value::{Row, Value, values};
-use super::{Store, StoreError, UserId, now};
+use super::{Store, StoreError, UserId, now, uploads};
 
 const SAID: &str = "SELECT id, created_ms FROM direct_messages WHERE from_id = $1 AND key = $2";
 const KNOWN: &str = "SELECT id FROM users WHERE id = $1";
@@ -13,16 +13,27 @@ const ADD: &str = "INSERT INTO direct_messages \
     VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, created_ms";
 const TRIM: &str =
     "DELETE FROM direct_messages WHERE id <= CAST($1 AS BIGINT) - CAST($2 AS BIGINT)";
-const BETWEEN: &str = "SELECT d.id, d.from_id, u.name, d.to_id, d.content, d.created_ms \
+const BETWEEN: &str = "SELECT d.id, d.from_id, u.name, d.to_id, \
+    (SELECT name FROM users WHERE id = d.to_id), d.key, d.content, d.created_ms \
     FROM direct_messages d JOIN users u ON u.id = d.from_id \
     WHERE d.low_id = $1 AND d.high_id = $2 AND d.id < $3 ORDER BY d.id DESC LIMIT $4";
-const INBOX: &str = "SELECT d.id, d.from_id, u.name, d.to_id, d.content, d.created_ms \
+const INBOX: &str = "SELECT d.id, d.from_id, u.name, d.to_id, \
+    (SELECT name FROM users WHERE id = d.to_id), d.key, d.content, d.created_ms \
     FROM direct_messages d JOIN users u ON u.id = d.from_id \
     WHERE d.to_id = $1 AND d.id < $2 ORDER BY d.id DESC LIMIT $3";
+/// What came and what went as one list; no more of either are looked at than wanted.
+const MISSED: &str = "SELECT id, from_id, (SELECT name FROM users WHERE id = from_id), to_id, \
+    (SELECT name FROM users WHERE id = to_id), key, content, created_ms FROM ( \
+    SELECT * FROM (SELECT d.id, d.from_id, d.to_id, d.key, d.content, d.created_ms \
+    FROM direct_messages d WHERE d.to_id = $1 AND d.id > $2 ORDER BY d.id LIMIT $3) came \
+    UNION ALL SELECT * FROM (SELECT d.id, d.from_id, d.to_id, d.key, d.content, d.created_ms \
+    FROM direct_messages d WHERE d.from_id = $1 AND d.to_id <> $1 AND d.id > $2 \
+    ORDER BY d.id LIMIT $3) went \
+    ) missed ORDER BY id LIMIT $3";
 
 /// All of the above, for the test that reads their plans.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[SAID, KNOWN, ADD, TRIM, BETWEEN, INBOX];
+pub(super) const STATEMENTS: &[&str] = &[SAID, KNOWN, ADD, TRIM, BETWEEN, INBOX, MISSED];
 
 /// Words for one user.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +61,8 @@ pub(crate) struct Direct {
     pub(crate) from: UserId,
     pub(crate) from_name: String,
     pub(crate) to: UserId,
+    pub(crate) to_name: String,
+    pub(crate) key: Option<String>,
     pub(crate) content: String,
     pub(crate) at_ms: i64,
 }
@@ -60,8 +73,10 @@ fn direct(row: &Row<'_>) -> Result<Direct, StoreError> {
         from: UserId(row.int(1)?),
         from_name: row.text(2)?,
         to: UserId(row.int(3)?),
-        content: row.text(4)?,
-        at_ms: row.int(5)?,
+        to_name: row.text(4)?,
+        key: row.maybe_text(5)?,
+        content: row.text(6)?,
+        at_ms: row.int(7)?,
     })
 }
 
@@ -76,6 +91,7 @@ impl Store {
         let (low, high) = (new.from.min(new.to), new.from.max(new.to));
         let values = values![new.from, new.to, low, high, new.key, new.content, now()];
         program = program.step(KNOWN, values![new.to], Then::Need).step(ADD, values, Then::On);
+        program = uploads::show_user(program, new.to, new.from, new.content);
         if let Some(caps) = self.0.caps {
             let values = values![Value::Of(added, 0), caps.direct()];
             program = program.step(TRIM, values, Then::On);
@@ -98,6 +114,16 @@ impl Store {
     ) -> Result<Vec<Direct>, StoreError> {
         let values = values![one.min(other), one.max(other), before, limit];
         self.read(BETWEEN, values, direct).await
+    }
+
+    /// What was said to and by a user after the message `after`, oldest first.
+    pub(crate) async fn directs_after(
+        &self,
+        user: UserId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Direct>, StoreError> {
+        self.read(MISSED, values![user, after, limit], direct).await
     }
 
     /// What was sent to a user before the message `before`, newest first.

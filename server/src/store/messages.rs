@@ -5,7 +5,7 @@
 
 use super::program::{Outcome, Program, Then};
 use super::value::{Row, Value, values};
-use super::{RoomId, Store, StoreError, UserId, now};
+use super::{RoomId, Store, StoreError, UserId, now, uploads};
 use std::fmt;
 
 const SAID_BY_USER: &str =
@@ -216,6 +216,9 @@ fn program(new: &NewMessage<'_>, keep: Option<i64>) -> (Program, usize) {
         values![new.room, seq(), user, guest, name, key, new.content, now()],
         Then::On,
     );
+    if let Some(user) = user {
+        program = uploads::show_room(program, new.room, user, new.content);
+    }
     if let Some(keep) = keep {
         program = program.step(FORGET, values![new.room, seq(), keep], Then::On);
     }

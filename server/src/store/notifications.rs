@@ -5,9 +5,12 @@
 use super::program::{Program, Then};
 use super::value::{Row, values};
 use super::{Store, StoreError, UserId, now};
+use std::collections::BTreeSet;
 
 const ADD: &str = "INSERT INTO notifications (user_id, kind, priority, body, created_ms) \
-    VALUES ($1, $2, $3, $4, $5) RETURNING id";
+    VALUES ($1, $2, $3, $4, $5) RETURNING id, created_ms";
+const FORGET: &str = "DELETE FROM notifications WHERE user_id = $1 AND id <= \
+    (SELECT id FROM notifications WHERE user_id = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
 const ALL: &str = "SELECT id, kind, priority, body, created_ms, read_ms FROM notifications \
     WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
 const UNREAD: &str = "SELECT id, kind, priority, body, created_ms, read_ms FROM notifications \
@@ -27,7 +30,10 @@ const DELETE: &str = "DELETE FROM notifications WHERE id = $1 AND user_id = $2 R
 /// All of the above, for the test that reads their plans.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[ADD, ALL, UNREAD, OF_KIND, UNREAD_OF_KIND, COUNT, READ, READ_ALL, DELETE];
+    &[ADD, FORGET, ALL, UNREAD, OF_KIND, UNREAD_OF_KIND, COUNT, READ, READ_ALL, DELETE];
+
+/// Kept for one user; the oldest go, read or not. Who has more has not looked for very long.
+const PER_USER: i64 = 1_000;
 
 /// Something a user is to be told.
 #[derive(Clone, Copy, Debug)]
@@ -74,15 +80,26 @@ fn notification(row: &Row<'_>) -> Result<Notification, StoreError> {
 }
 
 impl Store {
-    /// Keeps notifications, all or none of them; gives their numbers in order.
-    pub(crate) async fn notify(&self, new: &[NewNotification<'_>]) -> Result<Vec<i64>, StoreError> {
+    /// Keeps notifications, all or none of them; gives their numbers and times, in order.
+    pub(crate) async fn notify(
+        &self,
+        new: &[NewNotification<'_>],
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
         let now = now();
         let add = |program: Program, new: &NewNotification<'_>| {
             let values = values![new.user, new.kind, new.priority, new.body, now];
             program.step(ADD, values, Then::On)
         };
-        let outcome = self.write(new.iter().fold(Program::default(), add)).await?;
-        (0..new.len()).map(|step| outcome.expect(step)?.int(0)).collect()
+        let users: BTreeSet<UserId> = new.iter().map(|new| new.user).collect();
+        let forget =
+            |program: Program, user| program.step(FORGET, values![user, PER_USER], Then::On);
+        let program = new.iter().fold(Program::default(), add);
+        let outcome = self.write(users.into_iter().fold(program, forget)).await?;
+        let given = |step| {
+            let row = outcome.expect(step)?;
+            Ok((row.int(0)?, row.int(1)?))
+        };
+        (0..new.len()).map(given).collect()
     }
 
     /// A user's notifications, newest first.

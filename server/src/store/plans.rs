@@ -19,7 +19,7 @@ const STATEMENTS: [(&str, &[&str], &str); 7] = [
 const COUNTS: &str = "SELECT COUNT(*) FROM rooms";
 
 /// Results of subqueries, none longer than a page.
-const PAGES: [&str; 6] = ["said", "noted", "missed", "open", "closed", "seen"];
+const PAGES: [&str; 8] = ["said", "noted", "missed", "open", "closed", "seen", "came", "went"];
 
 fn statements() -> impl Iterator<Item = &'static str> {
     STATEMENTS.into_iter().flat_map(|(_, all, _)| all).copied().filter(|sql| *sql != COUNTS)
@@ -57,7 +57,14 @@ fn fill(series: &str) -> String {
             CASE WHEN n % 3 = 0 THEN NULL ELSE n END",
         ),
         rows("refresh_tokens", 10_000, "'h' || n, 'f' || (n / 5), n % 2000 + 1, n, n, NULL, NULL"),
-        rows("uploads", 10_000, "n, 'h' || n, n % 2000 + 1, 'x', 'y', 1, n"),
+        rows(
+            "uploads",
+            10_000,
+            "n, 'h' || n, n % 2000 + 1, 'x', 'y', 1, n, NULL, NULL, \
+            CASE WHEN n % 1000 = 0 THEN 'waiting' ELSE 'made' END, 0, n",
+        ),
+        rows("upload_rooms", 10_000, "n, n % 1000 + 1"),
+        rows("upload_users", 10_000, "n, n % 2000 + 1"),
     ]
     .concat()
 }

@@ -116,7 +116,7 @@ pub(crate) struct Member {
     pub(crate) joined_ms: i64,
 }
 
-fn view(row: &Row<'_>) -> Result<RoomView, StoreError> {
+pub(super) fn view(row: &Row<'_>) -> Result<RoomView, StoreError> {
     let room = Room {
         id: RoomId(row.int(0)?),
         name: row.text(1)?,
@@ -263,4 +263,4 @@ impl Store {
 }
 
 /// No account has this id: the databases count from 1.
-const NOBODY: UserId = UserId(0);
+pub(super) const NOBODY: UserId = UserId(0);

@@ -8,7 +8,10 @@ use crate::clock::unix_ms;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// All migrations, in order: the number of each is its place, from 1. Only ever added to.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_chat.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/0001_chat.sql"),
+    include_str!("../../migrations/0002_uploads.sql"),
+];
 
 /// What each database calls what the migrations leave open.
 const SQLITE: [(&str, &str); 3] = [

@@ -371,6 +371,7 @@ async fn lists_go_page_by_page(store: Store) {
 
     let one = |kind| NewNotification { user: ada, kind, priority: 1, body: "{}" };
     let ids = store.notify(&[one("mention"), one("direct"), one("mention")]).await.unwrap();
+    let ids: Vec<i64> = ids.into_iter().map(|(id, _)| id).collect();
     assert!(store.mark_read(ada, ids[0]).await.unwrap());
     assert!(!store.mark_read(bob, ids[1]).await.unwrap(), "another's");
     for (unread, kind, found) in [
@@ -389,8 +390,37 @@ async fn lists_go_page_by_page(store: Store) {
     assert!(store.delete_notification(ada, ids[0]).await.unwrap());
     assert!(!store.delete_notification(ada, ids[0]).await.unwrap());
 
-    let new = NewUpload { hash: "h", user: ada, name: "a.png", media_type: "image/png", bytes: 7 };
-    let id = store.add_upload(new).await.unwrap();
-    assert_eq!(store.upload(id).await.unwrap().unwrap().name, "a.png");
+    files_are_shown_by_who_has_sent_them(&store, ada, bob).await;
+}
+
+async fn files_are_shown_by_who_has_sent_them(store: &Store, ada: UserId, bob: UserId) {
+    let (size, is_waiting) = (Some((4, 3)), true);
+    let (hash, name, media_type) = ("h", "a.png", "image/png");
+    let new = NewUpload { hash, user: ada, name, media_type, bytes: 7, size, is_waiting };
+    let (id, _) = store.add_upload(new).await.unwrap();
+    let upload = store.upload(id).await.unwrap().unwrap();
+    assert_eq!((upload.name.as_str(), upload.size), ("a.png", Some((4, 3))));
     assert_eq!(store.uploads(ada, i64::MAX, 9).await.unwrap().len(), 1);
+    assert_eq!(store.uploaded_bytes(ada).await.unwrap(), 7);
+    assert_eq!(store.uploaded_bytes(bob).await.unwrap(), 0);
+    let room = store.ensure_room("lobby", false).await.unwrap().id;
+    let content = format!("![a](/api/v1/uploads/{id})");
+    for (user, name, rooms) in [(bob, "Bob", 0), (ada, "Ada", 1), (ada, "Ada", 1)] {
+        let author = &Author::User { id: user, name: name.into() };
+        let new = NewMessage { room, author, content: &content, key: None };
+        store.append_and_wait(&new).await.unwrap().unwrap();
+        assert_eq!(store.shown_in(id, None).await.unwrap().len(), rooms, "{name}");
+    }
+    for (from, to, shown) in [(bob, ada, false), (ada, bob, true)] {
+        let new = NewDirect { from, to, content: &content, key: None };
+        store.send(new).await.unwrap().unwrap();
+        assert_eq!(store.is_shown_to(id, to).await.unwrap(), shown);
+    }
+    let waiting = store.small_waiting(9).await.unwrap();
+    assert_eq!(waiting.iter().map(|one| (one.id, one.tries)).collect::<Vec<_>>(), [(id, 0)]);
+    let later = Some(std::time::Duration::from_secs(60));
+    store.set_small(id, "waiting", 1, later).await.unwrap();
+    assert!(store.small_waiting(9).await.unwrap().is_empty(), "put off");
+    store.set_small(id, "made", 2, None).await.unwrap();
+    assert_eq!(store.upload(id).await.unwrap().unwrap().small, "made");
 }

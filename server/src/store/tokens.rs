@@ -20,7 +20,7 @@ const TRIM_GOOD: &str = "DELETE FROM refresh_tokens WHERE user_id = $1 AND used_
 const USE: &str = "UPDATE refresh_tokens SET used_ms = $1 WHERE hash = $2 AND used_ms IS NULL \
     AND revoked_ms IS NULL AND expires_ms > $1 RETURNING family, user_id";
 const OWNER: &str = "SELECT name, admin FROM users WHERE id = $1";
-const FIND: &str = "SELECT family, used_ms FROM refresh_tokens WHERE hash = $1";
+const FIND: &str = "SELECT family, used_ms, user_id FROM refresh_tokens WHERE hash = $1";
 const REVOKE: &str =
     "UPDATE refresh_tokens SET revoked_ms = $1 WHERE family = $2 AND revoked_ms IS NULL";
 const REVOKE_ALL: &str =
@@ -50,8 +50,8 @@ pub(crate) struct NewToken<'a> {
 pub(crate) enum Refreshed {
     /// It was good, and the new one takes its place.
     Good { family: String, user: UserId, name: String, admin: bool },
-    /// It had been used before: its whole family is revoked.
-    Reused { family: String },
+    /// It had been used before: its whole family is revoked, `now` or earlier.
+    Reused { family: String, user: UserId, now: bool },
     /// There is none such, or it has expired or been revoked.
     Unknown,
 }
@@ -97,11 +97,13 @@ impl Store {
             });
         }
         let family = self
-            .read_one(FIND, values![shown], |row| Ok((row.text(0)?, row.maybe_int(1)?)))
+            .read_one(FIND, values![shown], |row| {
+                Ok((row.text(0)?, row.maybe_int(1)?, UserId(row.int(2)?)))
+            })
             .await?;
-        let Some((family, Some(_))) = family else { return Ok(Refreshed::Unknown) };
-        self.revoke(&family).await?;
-        Ok(Refreshed::Reused { family })
+        let Some((family, Some(_), user)) = family else { return Ok(Refreshed::Unknown) };
+        let now = self.revoke(&family).await?;
+        Ok(Refreshed::Reused { family, user, now })
     }
 
     /// The family of a token, whatever has become of it.
@@ -109,10 +111,10 @@ impl Store {
         self.read_one(FIND, values![hash], |row| row.text(0)).await
     }
 
-    /// Ends a family.
-    pub(crate) async fn revoke(&self, family: &str) -> Result<(), StoreError> {
+    /// Ends a family; false when it had ended before.
+    pub(crate) async fn revoke(&self, family: &str) -> Result<bool, StoreError> {
         let program = Program::default().step(REVOKE, values![now(), family], Then::On);
-        self.write(program).await.map(drop)
+        Ok(self.write(program).await?.counts.first().is_some_and(|count| *count > 0))
     }
 
     /// Ends all families of a user.

@@ -93,7 +93,6 @@ class Page {
   wrong = [];
   #browser;
   #session;
-  #answers = [];
 
   constructor(browser, session) {
     this.#browser = browser;
@@ -138,23 +137,7 @@ class Page {
       this.wrong.push(`${text} ${exception?.description ?? ''}`);
     } else if (method === 'Log.entryAdded' && params.entry.source === 'security') {
       this.wrong.push(params.entry.text);
-    } else if (method === 'Fetch.requestPaused') this.#fulfil(params);
-  }
-
-  /** From now on these paths are answered here: a list of `{path, status, headers, body}`. */
-  async answer(answers) {
-    this.#answers = answers;
-    const patterns = answers.map((one) => ({ urlPattern: `*${one.path}` }));
-    await this.send('Fetch.enable', { patterns });
-  }
-
-  #fulfil({ requestId, request }) {
-    const { pathname } = new URL(request.url);
-    const found = this.#answers.find((one) => pathname === one.path);
-    const { status, kind = 'application/json', body = '' } = found;
-    const responseHeaders = [{ name: 'content-type', value: kind }];
-    const answer = { requestId, responseCode: status, responseHeaders };
-    this.send('Fetch.fulfillRequest', { ...answer, body: Buffer.from(body).toString('base64') });
+    }
   }
 
   /** Runs a function in the page. */

@@ -4,6 +4,7 @@
 const assert = require('node:assert');
 const { createRequire } = require('node:module');
 const path = require('node:path');
+const { deflateSync } = require('node:zlib');
 const { Browser, Cable } = require('./browser.cjs');
 const { contrast } = require('./contrast.cjs');
 
@@ -35,6 +36,43 @@ const enter = async (page, room) => {
   await page.run(() => document.querySelector('#room-form').requestSubmit());
   await page.until(`room ${room}`, (name) => document.querySelector('#room-name').innerText === name
     && !document.querySelector('#rooms-dialog').open, `#${room}`);
+};
+
+/** Fills in who one is. */
+const signIn = (page, name, password, how) => page.run((called, secret, wanted) => {
+  document.querySelector('#username').value = called;
+  document.querySelector('#password').value = secret;
+  const form = document.querySelector('#sign-form');
+  form.requestSubmit(form.querySelector(`[value=${wanted}]`));
+}, name, password, how);
+
+/** The sum behind each part of a PNG. */
+const crc32 = (bytes) => {
+  let sum = -1;
+  for (const byte of bytes) {
+    sum ^= byte;
+    for (let bit = 0; bit < 8; bit += 1) sum = (sum >>> 1) ^ (sum & 1 ? 0xedb88320 : 0);
+  }
+  return (sum ^ -1) >>> 0;
+};
+
+/** A PNG of one colour. */
+const png = (width, height) => {
+  const part = (kind, content) => {
+    const body = Buffer.concat([Buffer.from(kind), content]);
+    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(content.length);
+    sum.writeUInt32BE(crc32(body));
+    return Buffer.concat([length, body, sum]);
+  };
+  const head = Buffer.alloc(13);
+  head.writeUInt32BE(width, 0);
+  head.writeUInt32BE(height, 4);
+  head.set([8, 2], 8);
+  const rows = deflateSync(Buffer.alloc(height * (1 + width * 3)));
+  const sign = Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10]);
+  const end = part('IEND', Buffer.alloc(0));
+  return Buffer.concat([sign, part('IHDR', head), part('IDAT', rows), end]);
 };
 
 const cases = {
@@ -303,7 +341,7 @@ const cases = {
     await ben.click('#rooms button[data-id=lobby]');
   },
 
-  'files go up, and pictures are shown': async ({ ada, ben }) => {
+  'files go up, and pictures are shown': async ({ ada, fay }) => {
     const drop = (page, name, type, bytes) => page.run((called, kind, content) => {
       const files = new DataTransfer();
       files.items.add(new File([new Uint8Array(content)], called, { type: kind }));
@@ -312,31 +350,89 @@ const cases = {
     }, name, type, [...bytes]);
     const tray = (page, words) => page.until(`“${words}”`, (wanted) => (
       document.querySelector('#tray').innerText.includes(wanted)), words);
-    // A server that takes none says so at the file, and the chat goes on.
-    await ada.answer([{ path: '/api/v1/uploads', status: 501, body: '{}' }]);
+    // Who may not send any is told so at the file, and the chat goes on.
     await drop(ada, 'notes.txt', 'text/plain', Buffer.from('hello'));
-    await tray(ada, 'this server takes no files');
+    await tray(ada, 'sign in to send files');
     await ada.click('#tray .failed [aria-label]');
-    const shown = { path: '/api/v1/uploads/7', status: 200, kind: 'image/png', body: PIXEL };
-    const body = JSON.stringify({
-      id: 7, url: shown.path, name: 'a.png', media_type: 'image/png', bytes: 70,
+    ada.wrong = ada.wrong.filter((text) => !text.includes('401'));
+    await drop(fay, 'run.png', 'image/png', Buffer.from('\x7fELF\x01\x01\0', 'latin1'));
+    await tray(fay, 'the server takes no files of this kind');
+    await fay.click('#tray .failed [aria-label]');
+    fay.wrong = fay.wrong.filter((text) => !text.includes('415'));
+    const file = png(600, 300);
+    await drop(fay, 'a [sea].png', 'image/png', file);
+    await tray(fay, file.length < 1_000 ? `${file.length} bytes` : 'KB');
+    await picture(fay, 'tray');
+    await fay.say('look');
+    const shown = (page, widths) => page.until('the picture', (wanted) => {
+      const image = document.querySelector('#messages .picture img');
+      return image?.src.startsWith('blob:') && wanted.includes(image.naturalWidth);
+    }, widths);
+    for (const page of [ada, fay]) await shown(page, [256, 600]);
+    // The small one is made in the background.
+    await fay.until('the small one', async () => {
+      const { access } = JSON.parse(localStorage.getItem('ebbtide.session'));
+      const headers = { authorization: `Bearer ${access}` };
+      const { uploads } = await (await fetch('/api/v1/uploads', { headers })).json();
+      return uploads[0].small === 'made';
     });
-    await ada.answer([{ path: '/api/v1/uploads', status: 201, body }, shown]);
-    await ben.answer([shown]);
-    await drop(ada, 'a [sea].png', 'image/png', PIXEL);
-    await tray(ada, '70 bytes');
-    await picture(ada, 'tray');
-    await ada.say('look');
-    for (const page of [ada, ben]) {
-      await page.until('the picture', () => {
-        const image = document.querySelector('#messages .picture img');
-        return image?.src.startsWith('blob:') && image.naturalWidth === 1;
-      });
-    }
-    await ben.click('#messages .picture');
-    await ben.until('it is large', () => document.querySelector('#picture').open);
-    await ben.press('Escape');
-    for (const page of [ada, ben]) await page.send('Fetch.disable');
+    await ada.send('Page.reload');
+    await ada.connected();
+    await shown(ada, [256]);
+    await ada.click('#messages .picture');
+    await ada.until('it is large', () => document.querySelector('#picture').open
+      && document.querySelector('#picture img').naturalWidth === 600);
+    await picture(ada, 'large');
+    await ada.press('Escape');
+  },
+
+  'an account is told of what it missed, and once': async ({ ada, fay }) => {
+    await enter(ada, 'harbour');
+    await ada.say('@fay the ship is in');
+    await fay.until('a toast', () => {
+      const shown = document.querySelector('.toast')?.innerText ?? '';
+      return /Ada named you in #harbour\s+@fay the ship is in/.test(shown);
+    });
+    const unread = (page, words) => page.until(words, (wanted) => (
+      document.querySelector('#bell').getAttribute('aria-label') === wanted), words);
+    await unread(fay, 'Notifications, 1 unread');
+    await picture(fay, 'told by the server');
+    await fay.send('Page.reload');
+    await fay.connected();
+    await unread(fay, 'Notifications, 1 unread');
+    await fay.click('#bell');
+    await fay.click('#notices-list .unread');
+    const name = () => document.querySelector('#room-name').innerText === '#harbour';
+    await fay.until('the room', name);
+    await unread(fay, 'Notifications');
+    await fay.hears('@fay the ship is in');
+    // Read is read, here and in any other window.
+    await fay.send('Page.reload');
+    await fay.connected();
+    await fay.until('the list', () => document.querySelector('#notices-list .read'));
+    await unread(fay, 'Notifications');
+    await ada.click('#rooms button[data-id=lobby]');
+  },
+
+  'who was away too long is told that something is missing': async ({ fay }) => {
+    await enter(fay, 'gap');
+    const wendy = speaker('Wendy');
+    await wendy.said('gap', ['before']);
+    await fay.hears('before');
+    const network = (offline) => fay.send('Network.emulateNetworkConditions', {
+      offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1,
+    });
+    await network(true);
+    await fay.until('offline', () => (
+      document.querySelector('#trouble-word').innerText.includes('you are offline')));
+    await wendy.said('gap', Array.from({ length: 450 }, (_, n) => `missed ${n}`));
+    await network(false);
+    await fay.hears('missed 449');
+    const shown = await fay.run(() => (
+      [...document.querySelectorAll('#messages > li')].map((one) => one.innerText)));
+    assert.ok(shown.some((line) => line.includes('You were away too long')), shown.slice(0, 5));
+    assert.ok(!shown.some((line) => line.includes('missed 0')), 'only the newest');
+    wendy.disconnect();
   },
 
   'an account is asked for, made, and kept': async ({ browser }) => {
@@ -345,14 +441,7 @@ const cases = {
     await eve.until('the question', () => document.querySelector('#profile')?.open
       && document.activeElement.id === 'username');
     await picture(eve, 'sign');
-    const sign = async (name, password, how) => {
-      await eve.run((called, secret, wanted) => {
-        document.querySelector('#username').value = called;
-        document.querySelector('#password').value = secret;
-        const form = document.querySelector('#sign-form');
-        form.requestSubmit(form.querySelector(`[value=${wanted}]`));
-      }, name, password, how);
-    };
+    const sign = (...words) => signIn(eve, ...words);
     await sign('Eve', 'not the right one', 'login');
     await eve.until('the refusal', () => document.querySelector('#sign-form .wrong').innerText);
     await sign('Eve', 'a long secret of Eve', 'register');
@@ -411,7 +500,7 @@ const cases = {
   },
 };
 
-/** What Markdown may become here; of uploads there are none yet. */
+/** What Markdown may become here; of uploads none is named. */
 const TAGS = new Set(['A', 'STRONG', 'EM', 'S', 'CODE', 'PRE']);
 
 const ATTACKS = [
@@ -438,23 +527,25 @@ const ATTACKS = [
   'the last of them',
 ];
 
-const PIXEL = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9Q'
-  + 'DwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
-
 (async () => {
   const browser = new Browser();
   const cable = await Cable.to(address);
   const ada = await browser.person('Ada');
   const ben = await browser.person('Ben');
-  await Promise.all([ada.open(cable.address), ben.open(address)]);
+  const fay = await browser.person('Fay');
+  await Promise.all([ada.open(cable.address), ben.open(address), fay.open(address)]);
+  await fay.click('#profile-open');
+  await signIn(fay, 'Fay', 'a long secret of Fay', 'register');
+  await fay.until('she is in', () => document.querySelector('#state').dataset.state === 'open'
+    && document.querySelector('#own-kind').innerText === 'Signed in');
   let passed = 0;
   const only = process.env.PAGE_CASE;
   for (const [name, act] of Object.entries(cases)) {
     if (only && !name.includes(only)) continue;
     const begun = Date.now();
     try {
-      await act({ ada, ben, cable, browser });
-      for (const page of [ada, ben]) {
+      await act({ ada, ben, fay, cable, browser });
+      for (const page of [ada, ben, fay]) {
         page.wrong.push(...await page.run(() => window.violations.splice(0)));
         assert.deepEqual(page.wrong, [], 'something went wrong in the page');
       }

@@ -7,7 +7,7 @@
 use super::{Running, soon};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -70,6 +70,23 @@ impl Caller {
         body: Option<&str>,
         kind: &str,
     ) -> (u16, Value) {
+        let body = body.map(|body| (Bytes::from(body.to_owned()), kind));
+        let reply = self.exchange(method, path, body).await;
+        let text = String::from_utf8(reply.body().to_vec()).unwrap();
+        let kind = reply.headers().get("content-type").map(|kind| kind.to_str().unwrap());
+        let is_json = kind.is_some_and(|kind| kind.ends_with("json"));
+        let what = format!("{method} {path}: {text}");
+        let value = if is_json { serde_json::from_str(&text).expect(&what) } else { json!(text) };
+        (reply.status().as_u16(), value)
+    }
+
+    /// A request below `/api/v1`, with a body and its type; the whole reply.
+    pub async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(Bytes, &str)>,
+    ) -> Response<Bytes> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         let (mut sender, connection) = handshake;
@@ -79,24 +96,22 @@ impl Caller {
             .uri(format!("/api/v1{path}"))
             .header("host", "localhost")
             .header("connection", "close");
-        if body.is_some() {
-            request = request.header("content-type", kind);
+        if let Some((_, kind)) = &body {
+            request = request.header("content-type", *kind);
         }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let body = Bytes::from(body.unwrap_or_default().to_owned());
+        let body = body.map(|(body, _)| body).unwrap_or_default();
         let request = request.body(Full::new(body)).unwrap();
         let reply = soon("a reply", sender.send_request(request)).await.unwrap();
-        let status = reply.status().as_u16();
-        let kind = reply.headers().get("content-type").map(|kind| kind.to_str().unwrap());
-        let kind = kind.unwrap_or_default().to_owned();
-        let read = reply.into_body().collect().await.unwrap().to_bytes();
-        let text = String::from_utf8(read.to_vec()).unwrap();
-        let what = format!("{method} {path}: {status} {text}");
-        self.check((method, path), (status, &kind), &what);
-        let is_json = kind.ends_with("json");
-        (status, if is_json { serde_json::from_str(&text).expect(&what) } else { json!(text) })
+        let (parts, body) = reply.into_parts();
+        let read = soon("a body", body.collect()).await.unwrap().to_bytes();
+        let status = parts.status.as_u16();
+        let kind = parts.headers.get("content-type").map(|kind| kind.to_str().unwrap());
+        let what = format!("{method} {path}: {status} {}", String::from_utf8_lossy(&read));
+        self.check((method, path), (status, kind.unwrap_or_default()), &what);
+        Response::from_parts(parts, read)
     }
 
     /// Whether the document names the status, with the type of its answer.

@@ -1,0 +1,61 @@
+//! What is told to accounts: it reaches every window they look through.
+//! In: letters, and whom they are for. Out: the same in the queues of all clients of an account,
+//! and kept for those who come back.
+//! Leaves to others: what the letters say (`direct`, `notifier`, `changes`), whose a client is
+//! (`mailbox`).
+
+use crate::auth::Identity;
+use crate::fault::Fault;
+use crate::hub::Hub;
+use crate::letter::Letter;
+use crate::mailbox;
+use crate::recovery::Audience;
+use crate::store::UserId;
+use crate::subscriber::Subscriber;
+use crate::vocabulary::NOTIFICATIONS;
+use std::sync::Arc;
+
+impl Hub {
+    /// From now on the client is this account's, until it goes.
+    pub(crate) fn identify(&self, client: &Arc<Subscriber>, identity: Identity) {
+        let user = identity.user;
+        if let Some(before) = client.identity().filter(|before| before.user != user) {
+            self.mailboxes.leave(before.user, client);
+        }
+        client.identify(identity);
+        self.mailboxes.enter(user, client);
+    }
+
+    /// Tells all clients of accounts, in the main namespace.
+    pub(crate) fn tell(&self, users: &[UserId], letter: &Letter) {
+        let dropped = self.faults.strikes(Fault::Drop);
+        let frames = {
+            // Under the lock, so that what is kept lies in the order of its numbers.
+            let mut state = self.state();
+            let number = state.recovery.next_number();
+            let frames = letter.frames(number);
+            state.recovery.keep(number, Audience::Users(users.into()), &frames);
+            frames
+        };
+        if dropped {
+            return;
+        }
+        let clients = users.iter().flat_map(|user| self.mailboxes.of(*user));
+        let taken = clients.filter(|client| mailbox::hand(client, letter, Some(frames.as_slice())));
+        self.metrics.messages_out(taken.count());
+    }
+
+    /// Tells all clients of an account that listen to its notifications.
+    pub(crate) fn tell_of(&self, user: UserId, letter: &Letter) {
+        let clients = self.mailboxes.of(user);
+        if clients.is_empty() || self.faults.strikes(Fault::Drop) {
+            return;
+        }
+        let frames = letter.frames_in(NOTIFICATIONS);
+        let taken = clients.iter().filter(|client| {
+            let frames = client.is_notified().then_some(frames.as_slice());
+            mailbox::hand(client, letter, frames)
+        });
+        self.metrics.messages_out(taken.count());
+    }
+}
