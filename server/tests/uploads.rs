@@ -319,3 +319,24 @@ async fn what_did_not_come_whole_is_removed() {
     drop(stream);
     support::until("nothing", 0, count).await;
 }
+
+/// The most memory this process has had, in bytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_takes_no_more_memory_than_its_pixels() {
+    let server = start(Config::default()).await;
+    let (ada, _) = Caller::new(&server).await.register("Ada").await;
+    // Twelve megabytes of pixels in as many kilobytes, unpacked twice.
+    let picture = png(2_048, 2_048);
+    let before = peak();
+    let (status, told) = upload(&ada, "large.png", &picture).await;
+    assert_eq!(status, 201, "{told}");
+    assert_eq!(small(&ada, &told["id"]).await, "made");
+    let grown = (peak() - before) >> 20;
+    assert!(grown < 64, "{grown} MiB");
+}

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Pictures made at one time: each takes a core, and up to some 200 MiB.
+/// Pictures made at one time: each takes a core, and 256 MiB at most.
 const WORKERS: usize = 2;
 
 /// Jobs taken from the list at a time.
