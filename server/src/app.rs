@@ -4,6 +4,7 @@
 
 use crate::auth::{self, Passwords, Tokens};
 pub(crate) use crate::clock::unix_ms;
+use crate::cluster::Cluster;
 use crate::config::{Config, Database, Limits};
 use crate::disturbance::Disturbance;
 use crate::fault::Faults;
@@ -57,7 +58,11 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: &Config, kept: &[Room], store: Store) -> Arc<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        kept: &[Room],
+        (store, cluster): (Store, Option<Arc<Cluster>>),
+    ) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let secret = secret(config);
         let limits = config.limits.clone();
@@ -83,7 +88,13 @@ impl App {
             sio: Host::new(&limits),
             proxies: config.proxies.clone(),
             gate: Gate::new(limits.measure(), &metrics),
-            hub: Hub::new(rooms, (store.clone(), recent), bounds, faults.clone(), metrics.clone()),
+            hub: Hub::new(
+                rooms,
+                (store.clone(), recent, cluster),
+                bounds,
+                faults.clone(),
+                metrics.clone(),
+            ),
             registry: Registry::new(faults.clone()),
             log: RequestLog::new(limits.log_entries, faults.clone()),
             disturbance: Disturbance::new(faults.clone()),

@@ -163,12 +163,7 @@ impl Hub {
         body["seq"] = seq.into();
         body["timestamp"] = unix_ms().into();
         let letter = letter(kind, body, &content);
-        let mut state = self.state();
-        let Some(shared) = state.rooms.shared_name(name) else { return };
-        if let Some(room) = state.rooms.room_mut(name) {
-            room.seq = room.seq.max(u64::try_from(seq).unwrap_or(0));
-        }
-        self.broadcast(&mut state, &shared, &letter, None);
+        self.announce(name, u64::try_from(seq).unwrap_or(0), letter);
     }
 
     fn clients_in(&self, room: &str) -> Vec<Arc<Subscriber>> {

@@ -42,6 +42,9 @@ pub struct Config {
     /// The folder of uploaded files. Without it they lie beside the database's file, in
     /// `ebbtide-uploads` where the database is elsewhere, or as long as the process lives.
     pub uploads: Option<PathBuf>,
+    /// The Redis that joins this process to others with the same database, such as
+    /// `redis://127.0.0.1:6379`.
+    pub redis: Option<String>,
     /// The bounds of everything.
     pub limits: Limits,
 }
@@ -61,6 +64,7 @@ impl Default for Config {
             tls: None,
             proxies: Vec::new(),
             uploads: None,
+            redis: None,
             limits: Limits::default(),
         }
     }

@@ -4,6 +4,7 @@
 //! Leaves to others: the clients' sockets (`session`, `sio`), what is said (`speech`).
 
 use crate::auth::access::{self, Action, Who};
+use crate::cluster::{self, Cluster, Entry, Others};
 use crate::fault::{Fault, Faults};
 use crate::letter::{Dialect, Letter};
 use crate::mailbox::Mailboxes;
@@ -17,7 +18,6 @@ use crate::store::{Room as Kept, RoomView, Store, StoreError};
 use crate::subscriber::{Ending, Places, SLOTS, Subscriber};
 use ebbtide_probe::{Kind, track};
 use ebbtide_socketio::{Frame, Text};
-use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -47,6 +47,8 @@ pub(crate) struct Hub {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) notices: Notices,
+    /// The other processes, if this one is not alone.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) bounds: Bounds,
     next_id: AtomicU64,
 }
@@ -56,6 +58,8 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) rooms: Rooms,
+    /// Who is present at the other processes.
+    pub(crate) others: Others,
     pub(crate) recovery: Recovery,
 }
 
@@ -72,12 +76,13 @@ pub(crate) struct Bounds {
 impl Hub {
     pub(crate) fn new(
         rooms: Rooms,
-        (store, recent): (Store, Recent),
+        (store, recent, cluster): (Store, Recent, Option<Arc<Cluster>>),
         bounds: Bounds,
         faults: Arc<Faults>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let state = Mutex::new(State { rooms, recovery: Recovery::default() });
+        let (others, recovery) = (Others::default(), Recovery::default());
+        let state = Mutex::new(State { rooms, others, recovery });
         let next_id = AtomicU64::new(1);
         let (mailboxes, notices) = (Mailboxes::default(), Notices::default());
         Arc::new(Self {
@@ -86,6 +91,7 @@ impl Hub {
             recent,
             faults,
             metrics,
+            cluster,
             mailboxes,
             notices,
             bounds,
@@ -138,13 +144,21 @@ impl Hub {
             Ok(entered)
         })?;
         let found = state.rooms.room_mut(name);
-        let was_known = found.as_ref().is_some_and(|room| room.id.is_some());
+        // In a cluster what is missing comes by itself, in order, whoever said it.
+        let is_new = found.as_ref().is_none_or(|room| room.id.is_none());
+        let was_known = self.cluster.is_some() || !is_new;
         let seq = found.map_or(0, |room| {
             kept.iter().for_each(|kept| room.know(kept));
             room.seq
         });
-        if let (Some(room), Some(name)) = (entered, client.name()) {
-            self.arrive(&mut state, &room, &name, client.id);
+        if let Some(room) = entered {
+            self.mark(&mut state, &room, None);
+            if is_new {
+                self.look_into(&room);
+            }
+            if let Some(name) = client.name() {
+                self.arrive(&mut state, &room, &name, client.id);
+            }
         }
         Ok(Entered { seq, was_known })
     }
@@ -191,19 +205,30 @@ impl Hub {
     }
 
     fn remove(&self, state: &mut State, room: &Arc<str>, client: &Subscriber) {
-        if let Some(ended) = state.rooms.leave(room, client.id) {
-            self.recent.forget(room);
-            // A server that has no runtime any more has no rooms to keep in order either.
-            if let (Some(id), Ok(runtime)) = (ended.id, Handle::try_current()) {
-                let store = self.store.clone();
-                runtime.spawn(async move {
-                    if let Err(error) = store.forget_ephemeral(id).await {
-                        tracing::warn!(%error, "an empty room could not be forgotten");
-                    }
-                });
+        let ended = state.rooms.leave(room, client.id);
+        self.mark(state, room, None);
+        let name = client.name();
+        let Some(ended) = ended else {
+            if let Some(name) = name {
+                self.depart(state, room, &name, client.id);
             }
-        } else if let Some(name) = client.name() {
-            self.depart(state, room, &name, client.id);
+            return;
+        };
+        if let Some(name) = name {
+            self.mark(state, room, Some((&name, false)));
+        }
+        self.recent.forget(room);
+        if ended.id.is_some_and(|id| self.vacates(state, room, id)) {
+            return;
+        }
+        // A server that has no runtime any more has no rooms to keep in order either.
+        if let (Some(id), Ok(runtime)) = (ended.id, Handle::try_current()) {
+            let store = self.store.clone();
+            runtime.spawn(async move {
+                if let Err(error) = store.forget_ephemeral(id).await {
+                    tracing::warn!(%error, "an empty room could not be forgotten");
+                }
+            });
         }
     }
 
@@ -221,15 +246,21 @@ impl Hub {
 
     fn arrive(&self, state: &mut State, room: &Arc<str>, name: &str, id: u64) {
         if state.rooms.room_mut(room).is_some_and(|room| room.arrive(name)) {
-            let body = json!({"room": &**room, "user": {"name": name}}).to_string();
-            self.broadcast(state, room, &Letter::event("presence:online", body), Some(id));
+            self.mark(state, room, Some((name, true)));
+            if !state.others.has(room, name) {
+                let letter = cluster::presence_letter(room, name, true);
+                self.broadcast(state, room, &letter, Some(id));
+            }
         }
     }
 
     fn depart(&self, state: &mut State, room: &Arc<str>, name: &str, id: u64) {
         if state.rooms.room_mut(room).is_some_and(|room| room.depart(name)) {
-            let body = json!({"room": &**room, "user": {"name": name}}).to_string();
-            self.broadcast(state, room, &Letter::event("presence:offline", body), Some(id));
+            self.mark(state, room, Some((name, false)));
+            if !state.others.has(room, name) {
+                let letter = cluster::presence_letter(room, name, false);
+                self.broadcast(state, room, &letter, Some(id));
+            }
         }
     }
 
@@ -251,7 +282,7 @@ impl Hub {
         but: Option<u64>,
     ) {
         let dropped = self.faults.strikes(Fault::Drop);
-        let State { rooms, recovery } = state;
+        let State { rooms, recovery, .. } = state;
         let Some(found) = rooms.room(room) else { return };
         let number = recovery.next_number();
         let frames = letter.frames(number);
@@ -264,15 +295,20 @@ impl Hub {
     }
 
     /// Hands a letter to everyone of a name in a room, and to the client that sent it; false when
-    /// nobody there is called so.
+    /// nobody there is called so. One that was sent here goes to the other processes, too.
     pub(crate) fn whisper(&self, room: &str, to: &str, letter: &Letter, from: Option<u64>) -> bool {
         let dropped = self.faults.strikes(Fault::Drop);
         let mut state = self.state();
-        let State { rooms, recovery } = &mut *state;
+        let State { rooms, others, recovery } = &mut *state;
+        let cluster = self.cluster.as_ref().filter(|_| from.is_some() && others.has(room, to));
+        if let Some(cluster) = cluster {
+            let (room, to, letter) = (room.to_owned(), to.to_owned(), letter.written());
+            cluster.tell(Entry::Whispered { room, to, letter });
+        }
         let Some(room) = rooms.room(room) else { return false };
         let is_meant = |client: &&Arc<Subscriber>| client.is_called(to);
         let mut found: Vec<_> = room.members.values().filter(is_meant).collect();
-        if found.is_empty() {
+        if found.is_empty() && cluster.is_none() {
             return false;
         }
         let own = from.and_then(|id| room.members.get(&id));
@@ -319,6 +355,11 @@ impl Hub {
         let most = self.bounds.queue_bytes / 2;
         let user = client.identity().map(|identity| identity.user);
         let recovered = state.recovery.recover((ticket, user), offset, most)?;
+        let is_left = |room: &Arc<str>| !state.rooms.contains(room);
+        if self.cluster.is_some() && recovered.rooms.iter().any(is_left) {
+            // What was said there meanwhile at other processes was not heard here.
+            return None;
+        }
         let mut given_up = Vec::new();
         if let Some(former) = &recovered.former {
             former.set_ticket(None);

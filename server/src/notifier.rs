@@ -118,7 +118,7 @@ impl Hub {
         self.notices.count_kept(new.len());
         for ((notice, body), (id, timestamp)) in notices.iter().zip(&bodies).zip(numbers) {
             let (user, priority) = (notice.user, notice.priority);
-            if !self.mailboxes.has(user) {
+            if !self.may_be_told(user) {
                 continue;
             }
             let kind = notice.topic.word().to_owned();
@@ -150,7 +150,7 @@ impl Hub {
 
     /// Tells a user who is here: one alone by itself, several together.
     async fn tell_notices(&self, user: UserId, list: Vec<Shown>) {
-        if !self.mailboxes.has(user) {
+        if !self.may_be_told(user) {
             return;
         }
         // An extra: without the number the list is told all the same.
@@ -191,7 +191,7 @@ impl Hub {
     /// Tells all windows of a user that one was read, or all were.
     pub(crate) async fn tell_read(&self, user: UserId, id: Option<i64>) -> Result<i64, StoreError> {
         let unread = self.store.count_unread(user).await?;
-        if self.mailboxes.has(user) {
+        if self.may_be_told(user) {
             let body = json!({ "id": id, "all": id.is_none(), "unread": unread });
             let mut plain = body.clone();
             plain["content"] = format!("{unread} notifications are unread").into();

@@ -5,6 +5,7 @@
 //! (`mailbox`).
 
 use crate::auth::Identity;
+use crate::cluster::Entry;
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::letter::Letter;
@@ -28,6 +29,33 @@ impl Hub {
 
     /// Tells all clients of accounts, in the main namespace.
     pub(crate) fn tell(&self, users: &[UserId], letter: &Letter) {
+        self.tell_here_of(users, letter);
+        self.tell_elsewhere(users, letter, false);
+    }
+
+    /// Whether an account has a client here, or may have one at another process.
+    pub(crate) fn may_be_told(&self, user: UserId) -> bool {
+        self.cluster.is_some() || self.mailboxes.has(user)
+    }
+
+    fn tell_elsewhere(&self, users: &[UserId], letter: &Letter, is_notice: bool) {
+        if let Some(cluster) = &self.cluster {
+            let (users, letter) = (users.iter().map(|user| user.0).collect(), letter.written());
+            cluster.tell(Entry::Personal { users, letter, is_notice });
+        }
+    }
+
+    /// What another process has for accounts whose clients may be here.
+    pub(crate) fn tell_from_elsewhere(&self, users: &[i64], letter: &Letter, is_notice: bool) {
+        let users: Vec<UserId> = users.iter().copied().map(UserId).collect();
+        if is_notice {
+            users.iter().for_each(|user| self.notify_here(*user, letter));
+        } else {
+            self.tell_here_of(&users, letter);
+        }
+    }
+
+    fn tell_here_of(&self, users: &[UserId], letter: &Letter) {
         let dropped = self.faults.strikes(Fault::Drop);
         let frames = {
             // Under the lock, so that what is kept lies in the order of its numbers.
@@ -47,6 +75,11 @@ impl Hub {
 
     /// Tells all clients of an account that listen to its notifications.
     pub(crate) fn tell_of(&self, user: UserId, letter: &Letter) {
+        self.notify_here(user, letter);
+        self.tell_elsewhere(&[user], letter, true);
+    }
+
+    fn notify_here(&self, user: UserId, letter: &Letter) {
         let clients = self.mailboxes.of(user);
         if clients.is_empty() || self.faults.strikes(Fault::Drop) {
             return;

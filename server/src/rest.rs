@@ -59,6 +59,7 @@ async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = app.metrics.render(app.gauges());
+    let mut text = app.metrics.render(app.gauges());
+    text.extend(app.hub.render_cluster());
     ([(header::CONTENT_TYPE, PROMETHEUS)], text).into_response()
 }

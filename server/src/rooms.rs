@@ -4,6 +4,7 @@
 //! A room that nobody is in is removed, unless it is one of those that stay.
 //! Leaves to others: locking (`hub`), the messages themselves (`recent`).
 
+use crate::cluster::Order;
 use crate::store::{Room as Kept, RoomId};
 use crate::subscriber::Subscriber;
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ pub(crate) struct Room {
     pub(crate) is_public: bool,
     /// Of the newest message that everyone in it has been told.
     pub(crate) seq: u64,
+    /// What waits for an earlier message of another process.
+    pub(crate) order: Order,
     /// Clients by name, of those that have one: a person may look through several windows.
     present: BTreeMap<Box<str>, usize>,
     stays: bool,
@@ -101,9 +104,9 @@ impl Rooms {
         self.rooms.get(name).map_or(0, |room| room.members.len())
     }
 
-    /// Name, number of members and of messages so far, by name.
-    pub(crate) fn list(&self) -> impl Iterator<Item = (&str, usize, u64)> {
-        self.rooms.iter().map(|(name, room)| (&**name, room.members.len(), room.seq))
+    /// All of them, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Room)> {
+        self.rooms.iter()
     }
 }
 
@@ -113,8 +116,8 @@ impl Room {
         if self.id.is_none() {
             self.id = Some(kept.id);
             self.seq = u64::try_from(kept.last_seq).unwrap_or(0);
-            self.is_public = kept.public;
         }
+        self.is_public = kept.public;
     }
 
     /// A client of this name is here; true when it is the first.
@@ -136,6 +139,11 @@ impl Room {
             self.present.remove(name);
         }
         is_last
+    }
+
+    /// Whether a client of this name is here.
+    pub(crate) fn is_present(&self, name: &str) -> bool {
+        self.present.contains_key(name)
     }
 
     /// The names of those who are here, in their order.

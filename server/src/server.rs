@@ -4,13 +4,15 @@
 //! Leaves to others: what a request means (`rest`), what a WebSocket says (`session`).
 
 use crate::app::App;
-use crate::config::{Config, Limits, SECRET_BYTES};
+use crate::cluster::ClusterError;
+use crate::config::{Config, Database, Limits, SECRET_BYTES};
 use crate::cors;
 use crate::drain;
 use crate::fault::Faults;
 use crate::guarded::Guarded;
 use crate::headers;
 use crate::limits::{Place, Whence, client_of};
+use crate::link::Link;
 use crate::message;
 use crate::notifier;
 use crate::origin;
@@ -98,12 +100,16 @@ pub enum ServeError {
     /// The database cannot be opened.
     #[error("cannot open the database: {0}")]
     Store(#[from] StoreError),
+    /// The processes cannot be joined.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 /// A server that listens, and serves once it is run.
 #[derive(Debug)]
 pub struct Server {
     app: Arc<App>,
+    link: Option<Link>,
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<Arc<Renewal>>,
@@ -136,6 +142,10 @@ impl Server {
                 reason: refusal.to_string(),
             })?;
         }
+        if config.redis.is_some() && config.database == Database::Memory {
+            return Err(ClusterError::NothingShared.into());
+        }
+        let link = config.redis.as_deref().map(Link::prepare).transpose()?;
         let tls = config.tls.as_ref().map(Renewal::new).transpose()?.map(Arc::new);
         let listener = listen(&config.host, config.port).await?;
         let failed = |source| cannot_bind(&config.host, config.port, source);
@@ -152,7 +162,9 @@ impl Server {
                 tracing::warn!(name, "no account of that name can be made an administrator yet");
             }
         }
-        Ok(Self { app: App::new(&config, &rooms, store), listener, address, tls })
+        let (cluster, link) = link.unzip();
+        let app = App::new(&config, &rooms, (store, cluster));
+        Ok(Self { app, link, listener, address, tls })
     }
 
     /// The address it listens on, with the port that was free when none was told.
@@ -172,7 +184,8 @@ impl Server {
     /// are closed with code 1012 in batches, requests in flight are finished, and what has not
     /// ended when [`crate::Limits::drain`] is over is left behind.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { app, listener, address, tls } = self;
+        let Self { app, link, listener, address, tls } = self;
+        let link = link.map(|link| link.start(app.hub.clone()));
         tracing::info!(%address, "listening");
         let (stop, stopping) = watch::channel(false);
         let (alive, mut last) = mpsc::channel(1);
@@ -199,6 +212,9 @@ impl Server {
         let left = end.saturating_duration_since(Instant::now());
         if tokio::time::timeout(left, last.recv()).await.is_err() {
             tracing::warn!(sessions = app.registry.len(), "left behind what has not ended in time");
+        }
+        if let Some(link) = link {
+            link.end().await;
         }
         drop((notices, small));
     }

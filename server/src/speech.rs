@@ -8,13 +8,14 @@ use crate::hub::Hub;
 use crate::letter::Letter;
 use crate::message::{self, Kept, Refusal, Words};
 use crate::notices::Occasion;
-use crate::store::{Author, NewMessage, RoomId, StoreError, Stored};
+use crate::store::{self, Author, NewMessage, RoomId, StoreError, Stored};
 use crate::subscriber::Subscriber;
 use bytes::Bytes;
 use ebbtide_socketio::packet::{Args, Encoded, MAIN};
 use ebbtide_socketio::server::AckId;
 use ebbtide_socketio::{Frame, Text};
 use serde_json::json;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
@@ -119,21 +120,36 @@ impl Hub {
             return speech.tell(Ok(stored));
         }
         let body = message::body(words, room, (Some(&kept), attachment.is_some()), at_ms);
-        let letter = Letter::message(said.clone(), "message:new", body);
+        let letter = Letter::message(said, "message:new", body);
         let letter = letter.with_attachments(attachment.iter().cloned().collect());
-        let mut state = self.state();
-        if let Some(room) = state.rooms.room_mut(room) {
-            room.seq = room.seq.max(seq);
-        }
-        self.recent.keep(room, said.clone());
         if let Some(named) = Occasion::named(room, &speech.author, &words.content, seq) {
             self.notices.note(named);
         }
-        self.broadcast(&mut state, room, &letter, None);
-        drop(state);
+        self.announce(room, seq, letter);
         speech.confirm(json!(kept));
         speech.tell(Ok(stored));
     }
+}
+
+/// What the store has of an event, as it is told to those who did not hear it.
+pub(crate) fn retold(room: &str, event: &store::Event) -> Letter {
+    let said = match event {
+        store::Event::Said(said) => said,
+        store::Event::Other { kind, body, .. } => return Letter::event(kind.clone(), body.clone()),
+    };
+    let (words, kept, at_ms) = kept_words(said);
+    let plain = message::said(&words, room, kept.seq, at_ms);
+    Letter::message(plain, "message:new", message::body(&words, room, (Some(&kept), false), at_ms))
+}
+
+/// A message of the store: its words, its numbers, and when it was said.
+pub(crate) fn kept_words(said: &store::Message) -> (Words<'_>, Kept, u64) {
+    let seq = u64::try_from(said.id.seq).unwrap_or(0);
+    let kept = Kept { id: said.id.to_string(), seq, user: said.user.map(|user| user.0) };
+    let mut words = Words::of(Cow::Borrowed(&said.content));
+    words.username = Some(Cow::Borrowed(&said.name));
+    words.key = said.key.as_deref().map(Cow::Borrowed);
+    (words, kept, u64::try_from(said.at_ms).unwrap_or(0))
 }
 
 impl Speech {

@@ -41,6 +41,9 @@ pub(crate) struct Serve {
     /// Folder of uploaded files; beside a database's file, or `ebbtide-uploads`, unless said
     #[arg(long, value_name = "DIR", env = "EBB_SERVER_UPLOADS")]
     uploads: Option<PathBuf>,
+    /// Join processes that share a database: the address of their Redis, redis://...
+    #[arg(long, value_name = "URL", env = "EBB_SERVER_REDIS", hide_env_values = true)]
+    redis: Option<String>,
     /// Whether guests may read and write in public rooms, or accounts alone
     #[arg(long, default_value_t = true, action = ArgAction::Set, env = "EBB_SERVER_OPEN")]
     open: bool,
@@ -79,6 +82,7 @@ impl Serve {
             rooms: self.room,
             database: database(&self.database),
             uploads: self.uploads,
+            redis: self.redis.filter(|url| !url.is_empty()),
             open: self.open,
             secret: self.secret,
             admins: self.admin,

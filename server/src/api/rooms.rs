@@ -181,7 +181,7 @@ pub(super) async fn room(
 
 fn shown(app: &App, view: RoomView) -> Shown {
     let RoomView { room: Room { name, title, public, last_seq, created_ms, .. }, role } = view;
-    let members = app.hub.with_rooms(|rooms| rooms.members_of(&name));
+    let members = app.hub.company(&name).clients;
     let role = role.map(Role::word);
     Shown { id: name, title, public, members, messages: last_seq, role, created: created_ms }
 }
@@ -255,6 +255,7 @@ async fn change(
     if !app.store.change_room(view.room.id, changes).await? {
         return Err(no_room(&name));
     }
+    app.hub.doubt_everywhere(&name);
     view.room.title = change.title.unwrap_or(view.room.title);
     view.room.public = change.public.unwrap_or(view.room.public);
     app.hub.room_changed(&view.room, caller.name()).await;

@@ -8,10 +8,9 @@ use super::{new_id, personal};
 use crate::app::{App, unix_ms};
 use crate::auth::AuthError;
 use crate::auth::access::{self, Who};
-use crate::letter::Letter;
 use crate::message::{self, Refusal, Words};
 use crate::sessions::Client;
-use crate::speech::{Answer, Speech};
+use crate::speech::{self, Answer, Speech};
 use crate::store::{self, Author};
 use crate::subscriber::Subscriber;
 use crate::vocabulary::{self, NOTIFICATIONS};
@@ -302,14 +301,9 @@ impl Guest {
             "room:join" => {
                 let room = required(payload.room.as_deref(), "room")?;
                 app.hub.enter(room, own).await?;
-                Ok(Some(app.hub.with_rooms(|rooms| {
-                    let found = rooms.room(room);
-                    json!({
-                        "room": room,
-                        "seq": found.map_or(0, |room| room.seq),
-                        "members": found.map_or(0, |room| room.members.len()),
-                    })
-                })))
+                let members = app.hub.company(room).clients;
+                let seq = app.hub.with_rooms(|rooms| rooms.room(room).map_or(0, |room| room.seq));
+                Ok(Some(json!({"room": room, "seq": seq, "members": members})))
             }
             "sync" if payload.direct => {
                 personal::sync(app, own, payload.after.unwrap_or(0)).await.map(Some)
@@ -334,13 +328,11 @@ impl Guest {
             "typing" => self.type_in(app, own, &payload, client.now()),
             "presence:list" => {
                 let room = own_room(own, payload.room.as_deref())?;
-                Ok(Some(app.hub.with_rooms(|rooms| {
-                    let found = rooms.room(&room);
-                    let names = found.into_iter().flat_map(|room| room.present());
-                    let users: Vec<_> = names.map(|name| json!({"name": name})).collect();
-                    let guests = found.map_or(0, |room| room.nameless());
-                    json!({"room": &*room, "users": users, "guests": guests})
-                })))
+                let company = app.hub.company(&room);
+                let users: Vec<_> =
+                    company.names.iter().map(|name| json!({"name": name})).collect();
+                let guests = company.nameless;
+                Ok(Some(json!({"room": &*room, "users": users, "guests": guests})))
             }
             other => Err(Refusal::UnknownEvent(other.chars().take(32).collect())),
         }
@@ -420,14 +412,14 @@ impl Guest {
             return Ok(Some(json!({})));
         }
         self.stop_typing(app, own);
-        tell_typing(app, own, &room, true);
+        app.hub.typing(own, &room, true);
         self.typing = Some((room, until));
         Ok(Some(json!({})))
     }
 
     fn stop_typing(&mut self, app: &App, own: &Subscriber) {
         if let Some((room, _)) = self.typing.take() {
-            tell_typing(app, own, &room, false);
+            app.hub.typing(own, &room, false);
         }
     }
 }
@@ -437,6 +429,9 @@ impl Guest {
 async fn sync(app: &App, own: &Arc<Subscriber>, payload: &Payload<'_>) -> Result<Value, Refusal> {
     let name = required(payload.room.as_deref(), "room")?;
     let after = payload.after.unwrap_or(0);
+    if app.hub.cluster.is_some() {
+        app.hub.reach(name, u64::try_from(after).unwrap_or(0)).await;
+    }
     let entered = app.hub.enter(name, own).await?;
     let id = app.hub.with_rooms(|rooms| rooms.room(name).and_then(|room| room.id));
     let id = id.ok_or_else(|| Refusal::NoRoom(name.to_owned()))?;
@@ -447,15 +442,9 @@ async fn sync(app: &App, own: &Arc<Subscriber>, payload: &Payload<'_>) -> Result
     let is_missed = |event: &&store::Event| u64::try_from(event.seq()).is_ok_and(|it| it <= until);
     let events = replay.events.iter().filter(is_missed).map(|event| match event {
         store::Event::Said(said) => {
-            let seq = u64::try_from(said.id.seq).unwrap_or(0);
-            let user = said.user.map(|user| user.0);
-            let kept = message::Kept { id: said.id.to_string(), seq, user };
-            let mut words = Words::of(Cow::Borrowed(&said.content));
-            words.username = Some(Cow::Borrowed(&said.name));
-            words.key = said.key.as_deref().map(Cow::Borrowed);
-            let at_ms = u64::try_from(said.at_ms).unwrap_or(0);
+            let (words, kept, at_ms) = speech::kept_words(said);
             let body = message::body(&words, name, (Some(&kept), false), at_ms);
-            json!({"event": "message:new", "seq": seq, "data": raw(&body)})
+            json!({"event": "message:new", "seq": kept.seq, "data": raw(&body)})
         }
         store::Event::Other { seq, kind, body, .. } => {
             json!({"event": kind, "seq": seq, "data": raw(body)})
@@ -470,12 +459,6 @@ async fn sync(app: &App, own: &Arc<Subscriber>, payload: &Payload<'_>) -> Result
 /// JSON that was written here or by the store.
 fn raw(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_default()
-}
-
-fn tell_typing(app: &App, own: &Subscriber, room: &str, is_typing: bool) {
-    let user = json!({"name": own.name()});
-    let body = json!({"room": room, "user": user, "typing": is_typing}).to_string();
-    app.hub.publish(room, &Letter::event("typing", body), Some(own.id));
 }
 
 /// Sends the answer, or the error.

@@ -37,7 +37,7 @@ pub(crate) fn is_asked(path: &str) -> bool {
 }
 
 /// An id that cannot be guessed.
-fn new_id() -> Text {
+pub(crate) fn new_id() -> Text {
     let mut bytes = [0; ID_BYTES];
     let mut filled = 0;
     while filled < ID_BYTES {

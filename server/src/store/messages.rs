@@ -6,6 +6,7 @@
 use super::program::{Outcome, Program, Then};
 use super::value::{Row, Value, values};
 use super::{RoomId, Store, StoreError, UserId, now, uploads};
+use std::collections::BTreeMap;
 use std::fmt;
 
 const SAID_BY_USER: &str =
@@ -42,6 +43,12 @@ const MISSED: &str = "SELECT room_id, seq, created_ms, user_id, name, key, conte
     WHERE e.room_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3) noted \
     ) missed ORDER BY seq LIMIT $3";
 const HEAD: &str = "SELECT last_seq FROM rooms WHERE id = $1";
+/// Of so many rooms at a time; the places that are left over name no room.
+const HEADS: &str = "SELECT id, last_seq FROM rooms WHERE id IN \
+    ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+
+/// Rooms that [`HEADS`] asks for.
+const HEADS_ROOMS: usize = 16;
 
 /// All of the above, for the test that reads their plans.
 #[cfg(test)]
@@ -57,6 +64,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     AFTER,
     MISSED,
     HEAD,
+    HEADS,
 ];
 
 /// Names a message for ever: its room and its number there.
@@ -298,6 +306,22 @@ impl Store {
                 Ok(messages)
             }
         }
+    }
+
+    /// The newest number of each of these rooms that is there.
+    pub(crate) async fn newest(
+        &self,
+        rooms: &[RoomId],
+    ) -> Result<BTreeMap<RoomId, i64>, StoreError> {
+        let mut newest = BTreeMap::new();
+        for some in rooms.chunks(HEADS_ROOMS) {
+            // The databases count from 1.
+            let mut ids: Vec<Value> = some.iter().map(|room| Value::from(*room)).collect();
+            ids.resize_with(HEADS_ROOMS, || Value::from(RoomId(0)));
+            let head = |row: &Row<'_>| Ok((RoomId(row.int(0)?), row.int(1)?));
+            newest.extend(self.read(HEADS, ids, head).await?);
+        }
+        Ok(newest)
     }
 
     /// What happened in a room after a number, `limit` events at most.

@@ -137,6 +137,9 @@ impl From<tokio_postgres::Error> for Failed {
 async fn write(writer: Writer, mut jobs: mpsc::Receiver<Job>) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.recv_many(&mut group, GROUP).await > 0 {
+        // All processes lock rooms in one order, so that none waits for one that waits for it.
+        // Those of one room stay in theirs.
+        group.sort_by_key(|job| job.program.place());
         let (programs, done): (Vec<_>, Vec<_>) =
             group.drain(..).map(|job| (job.program, job.done)).unzip();
         writer.commit(&programs, done).await;

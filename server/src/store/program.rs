@@ -56,6 +56,15 @@ impl Program {
         self
     }
 
+    /// The row that others may wait for: what its first step that needs one names, such as a room.
+    pub(super) fn place(&self) -> Option<i64> {
+        let needs = self.0.iter().find(|step| step.then == Then::Need)?;
+        match needs.values.first() {
+            Some(Value::Int(id)) => Some(*id),
+            _ => None,
+        }
+    }
+
     /// The steps in order.
     pub(super) fn steps(&self) -> &[Step] {
         &self.0
@@ -138,6 +147,14 @@ mod tests {
             assert_eq!(outcome.enter(then, row.clone(), 0), course, "{then:?} {row:?}");
             assert_eq!(outcome.stopped.is_some(), course == Course::Undo);
         }
+    }
+
+    #[test]
+    fn a_place_is_what_is_needed() {
+        let step = |program: Program, id, then| program.step("", vec![Value::Int(id)], then);
+        let program = step(Program::default(), 3, Then::Unless);
+        assert_eq!(program.place(), None);
+        assert_eq!(step(program, 7, Then::Need).place(), Some(7));
     }
 
     #[test]
