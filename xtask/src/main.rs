@@ -1,5 +1,5 @@
 //! The project's own commands, in Rust, so that nothing but cargo has to be there:
-//! `cargo xtask setup | test | ci | tidy | bless | fuzz | bench | truth`.
+//! `cargo xtask setup | test | ci | tidy | bless | fuzz | bench | kills | truth`.
 //!
 //! Comes in: arguments. Goes out: words on the terminal and an exit code, 0 when all is well.
 //! Each command has a file or a folder of its own; this one only tells them apart.
@@ -9,6 +9,7 @@
 mod bench;
 mod fuzz;
 mod gate;
+mod kills;
 mod paths;
 mod process;
 mod setup;
@@ -40,6 +41,11 @@ usage: cargo xtask COMMAND
   bench heap   V8 heap snapshots beside v8-heap-parser and JSON.parse; --objects 1000000, --runs 3,
                --folder FOLDER keeps the snapshots (2.4 GB)
   bench pprof  pprof files beside `go tool pprof`; --runs 9, --folder FOLDER
+  bench cluster
+               from one client to all over several processes; --processes, --clients, --seconds,
+               --rounds, --ebb
+  kills        the tests of several processes and of killed ones, for longer
+               [--kills 20] [--cuts 200]
   truth        programs whose truth is known, run again and again; writes docs/truth.md
                [--resume] [TABLE...] [--runs N] [--jobs 1] [--only CELL] [--list] [--ci]";
 
@@ -62,6 +68,8 @@ fn main() -> ExitCode {
         ["bench", "rest", settings @ ..] => bench::rest::rest(settings),
         ["bench", "dump", settings @ ..] => bench::dump::dump(settings),
         ["bench", "server", settings @ ..] => bench::server::server(settings),
+        ["bench", "cluster", settings @ ..] => bench::cluster::cluster(settings),
+        ["kills", settings @ ..] => kills::kills(settings),
         ["crowd", words @ ..] => bench::server::crowd::crowd(words),
         ["bench", "heap", settings @ ..] => bench::heap::heap(settings),
         ["bench", "pprof", settings @ ..] => bench::heap::pprof(settings),

@@ -25,7 +25,7 @@ struct Package {
     purpose: Purpose,
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 15] = [
     // jemalloc is built by configure and make.
     Package { program: "make", package: "make", purpose: Purpose::Test },
     // The screens are tested in a real terminal.
@@ -39,6 +39,8 @@ const PACKAGES: [Package; 14] = [
     Package { program: "gcc", package: "gcc", purpose: Purpose::Test },
     // The server's data is kept in it too. Its programs are not on the PATH; this one comes along.
     Package { program: "pg_ctlcluster", package: "postgresql", purpose: Purpose::Test },
+    // Joins several processes of the server.
+    Package { program: "redis-server", package: "redis-server", purpose: Purpose::Test },
     // A server in it that forks its workers.
     Package { program: "python3", package: "python3", purpose: Purpose::Test },
     // libFuzzer is C++.

@@ -13,6 +13,7 @@ mod compare;
 mod numbers;
 mod paper;
 
+pub(crate) mod cluster;
 pub(crate) mod dump;
 pub(crate) mod h2;
 pub(crate) mod heap;

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// The room of all.
-const ROOM: &str = "bench";
+pub(in crate::bench) const ROOM: &str = "bench";
 
 /// Bytes of each message's content.
 const CONTENT: usize = 64;
@@ -221,6 +221,14 @@ impl Client {
     }
 }
 
+/// A connection over WebSocket, in the main namespace and the room.
+///
+/// # Errors
+/// When the server cannot be reached.
+pub(in crate::bench) fn enter(port: u16) -> Result<TcpStream> {
+    Client::connect(port).map(|client| client.stream)
+}
+
 /// The length of the frame that begins here, and what there is of its content; none while its head
 /// is not whole.
 fn content_of(head: &[u8]) -> Option<(usize, &[u8])> {
@@ -235,7 +243,7 @@ fn content_of(head: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 /// A text of a client, with the mask 0, shorter than 64 KiB.
-fn masked(text: &[u8]) -> Vec<u8> {
+pub(in crate::bench) fn masked(text: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x81];
     match u8::try_from(text.len()) {
         Ok(len) if len < 126 => frame.push(0x80 | len),
