@@ -48,10 +48,10 @@ class Person {
     socket.on('typing', ({ user, typing }) => { this.typing.set(user.name, typing); });
     socket.on('connect', () => {
       this.life += 1;
-      if (socket.recovered) {
+      if (socket.recovered && !this.waiting) {
         this.synced += 1;
-        this.waiting = null;
       } else {
+        // Recovery knows what was heard of, and not what was asked for and never came.
         this.typing.clear(); // Nobody says again that somebody no longer types.
         this.catchUp(this.life);
       }
@@ -75,7 +75,7 @@ class Person {
 
   async catchUp(life) {
     this.waiting = [];
-    let asks = 1;
+    let asks = this.socket.recovered ? 2 : 1;
     for (;;) {
       const asked = { room, after: this.last };
       const answer = await this.socket.timeout(PATIENCE).emitWithAck('sync', asked)
