@@ -63,6 +63,17 @@ impl Signals {
         })
     }
 
+    /// Waits for the next of them but SIGHUP, at which `again` is called: to read files again.
+    pub(crate) async fn next_end(&mut self, again: impl Fn()) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hang_up.recv() => again(),
+            }
+        }
+    }
+
     /// Waits for the next of them.
     pub(crate) async fn next(&mut self) {
         tokio::select! {

@@ -24,6 +24,7 @@ mod protocol;
 mod push;
 mod reach;
 mod secret;
+mod settings;
 mod text;
 mod transport;
 mod tui;
