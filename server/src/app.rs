@@ -9,7 +9,7 @@ use crate::config::{Config, Database, Limits};
 use crate::disturbance::Disturbance;
 use crate::fault::Faults;
 use crate::hub::{Bounds, Hub};
-use crate::limits::{Gate, Network};
+use crate::limits::{Gate, Network, Whence};
 use crate::message::Refusal;
 use crate::metrics::{Gauges, Metrics};
 use crate::recent::Recent;
@@ -20,7 +20,6 @@ use crate::sessions::Host;
 use crate::store::{Room, Store};
 use crate::subscriber::Subscriber;
 use crate::uploads::Uploads;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -113,8 +112,8 @@ impl App {
     }
 
     /// Whether a client may have another event taken now, by its address and its account.
-    pub(crate) fn may_speak(&self, address: IpAddr, client: &Subscriber) -> Result<(), Refusal> {
-        self.gate.event(address, || client.user().map(|user| user.0)).map_err(|wait| {
+    pub(crate) fn may_speak(&self, from: Whence, client: &Subscriber) -> Result<(), Refusal> {
+        self.gate.event(from, || client.user().map(|user| user.0)).map_err(|wait| {
             self.metrics.limited("event");
             Refusal::TooFast(wait.seconds())
         })

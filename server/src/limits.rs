@@ -8,7 +8,7 @@ mod place;
 mod table;
 
 pub use address::Network;
-pub(crate) use address::client_of;
+pub(crate) use address::Whence;
 pub use bucket::Rate;
 pub(crate) use bucket::Wait;
 pub(crate) use place::Place;
@@ -20,10 +20,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use table::Table;
-
-/// The address that a request counts for, as it travels with it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Whence(pub(crate) IpAddr);
 
 /// Where passwords are tried.
 const LOGIN_PATHS: &str = "/api/v1/auth/";
@@ -71,8 +67,8 @@ impl Gate {
         }
     }
 
-    fn is_exempt(&self, address: IpAddr) -> bool {
-        self.loopback_is_exempt && address.to_canonical().is_loopback()
+    fn is_exempt(&self, from: Whence) -> bool {
+        self.loopback_is_exempt && from.is_local
     }
 
     fn now(&self) -> u64 {
@@ -81,7 +77,8 @@ impl Gate {
 
     /// A place for a connection, unless there is none.
     pub(crate) fn admit(&self, peer: IpAddr, is_proxy: bool) -> Option<Place> {
-        let key = (!is_proxy && !self.is_exempt(peer)).then(|| Key::of(peer));
+        let is_exempt = self.loopback_is_exempt && peer.to_canonical().is_loopback();
+        let key = (!is_proxy && !is_exempt).then(|| Key::of(peer));
         if key.is_some_and(|key| self.connects.take(key, self.now()).is_err()) {
             self.metrics.refused("rate");
             return None;
@@ -89,12 +86,12 @@ impl Gate {
         self.places.take(key)
     }
 
-    /// Whether an address may ask for `path` now.
-    pub(crate) fn request(&self, address: IpAddr, path: &str) -> Result<(), Wait> {
-        if self.is_exempt(address) || PROBES.contains(&path) {
+    /// Whether somebody may ask for `path` now.
+    pub(crate) fn request(&self, from: Whence, path: &str) -> Result<(), Wait> {
+        if self.is_exempt(from) || PROBES.contains(&path) {
             return Ok(());
         }
-        let (key, now) = (Key::of(address), self.now());
+        let (key, now) = (Key::of(from.address()), self.now());
         if path.starts_with(LOGIN_PATHS) {
             self.logins.take(key, now)?;
         }
@@ -102,8 +99,8 @@ impl Gate {
     }
 
     /// Whether an account may ask for something now, wherever it comes from.
-    pub(crate) fn request_of(&self, user: i64, address: IpAddr) -> Result<(), Wait> {
-        if self.is_exempt(address) {
+    pub(crate) fn request_of(&self, user: i64, from: Whence) -> Result<(), Wait> {
+        if self.is_exempt(from) {
             return Ok(());
         }
         self.requests.take(Key::User(user), self.now())
@@ -111,8 +108,8 @@ impl Gate {
 
     /// Whether another password may be tried on an account now, from wherever: who has many
     /// addresses shall not have as many tries.
-    pub(crate) fn login_of(&self, user: i64, address: IpAddr) -> Result<(), Wait> {
-        if self.is_exempt(address) {
+    pub(crate) fn login_of(&self, user: i64, from: Whence) -> Result<(), Wait> {
+        if self.is_exempt(from) {
             return Ok(());
         }
         self.logins.take(Key::User(user), self.now())
@@ -121,17 +118,17 @@ impl Gate {
     /// Whether an event of a WebSocket may be taken now, by its address and its account.
     pub(crate) fn event(
         &self,
-        address: IpAddr,
+        from: Whence,
         user: impl FnOnce() -> Option<i64>,
     ) -> Result<(), Wait> {
-        if self.is_exempt(address) {
+        if self.is_exempt(from) {
             return Ok(());
         }
         let now = self.now();
         if let Some(user) = user() {
             self.events.take(Key::User(user), now)?;
         }
-        self.events.take(Key::of(address), now)
+        self.events.take(Key::of(from.address()), now)
     }
 
     /// Buckets that are remembered.

@@ -27,6 +27,13 @@ impl Hub {
         self.mailboxes.enter(user, client);
     }
 
+    /// The client is no account's any more.
+    pub(crate) fn forget_identity(&self, client: &Subscriber) {
+        if let Some(before) = client.take_identity() {
+            self.mailboxes.leave(before.user, client);
+        }
+    }
+
     /// Tells all clients of accounts, in the main namespace.
     pub(crate) fn tell(&self, users: &[UserId], letter: &Letter) {
         self.tell_here_of(users, letter);

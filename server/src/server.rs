@@ -11,7 +11,7 @@ use crate::drain;
 use crate::fault::Faults;
 use crate::guarded::Guarded;
 use crate::headers;
-use crate::limits::{Place, Whence, client_of};
+use crate::limits::{Place, Whence};
 use crate::link::Link;
 use crate::message;
 use crate::notifier;
@@ -443,22 +443,22 @@ async fn answer(
     origin_is_allowed: bool,
 ) -> Response<Body> {
     let app = &shared.app;
-    let client = client_of(shared.peer, request.headers(), &app.proxies);
-    if let Err(wait) = app.gate.request(client.ip(), request.uri().path()) {
+    let from = Whence::of(shared.peer, request.headers(), &app.proxies);
+    if let Err(wait) = app.gate.request(from, request.uri().path()) {
         app.metrics.limited("request");
         return Problem::too_many(wait).into_response();
     }
-    request.extensions_mut().insert(Whence(client.ip()));
+    request.extensions_mut().insert(from);
     if app.disturbance.strike().await {
         // FAULT(error)
         let detail = "this fails because the fault `error` is on";
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", detail).into_response();
     }
     if upgrade::is_asked(&request) {
-        return upgrade::answer(app, client, request, (shared.alive.clone(), place));
+        return upgrade::answer(app, from, request, (shared.alive.clone(), place));
     }
     if sio::is_asked(request.uri().path()) {
-        return sio::answer(app, client, request, (shared.alive.clone(), place)).await;
+        return sio::answer(app, from, request, (shared.alive.clone(), place)).await;
     }
     if let Some(response) = cors::preflight(&request, origin_is_allowed) {
         return response;

@@ -9,6 +9,7 @@ use crate::auth::access::Denied;
 use crate::heartbeat::Heartbeat;
 use crate::hub::Subscription;
 use crate::letter::Dialect;
+use crate::limits::Whence;
 use crate::message::{self, Refusal, Wish, Words};
 use crate::registry::{Opening, Registered};
 use crate::speech::{Answer, Speech};
@@ -19,7 +20,6 @@ use ebbtide_probe::{Kind, track};
 use ebbtide_socketio::Text;
 use futures_util::{SinkExt, StreamExt};
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -40,7 +40,7 @@ const UNAUTHORIZED: CloseCode = CloseCode::Library(3000);
 /// Who connects, and where to.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    pub(crate) peer: SocketAddr,
+    pub(crate) from: Whence,
     /// The `user-agent` header.
     pub(crate) agent: Box<[u8]>,
     pub(crate) room: Option<String>,
@@ -74,7 +74,7 @@ struct Session {
     client: Subscription,
     heart: Heartbeat,
     registered: Registered,
-    peer: IpAddr,
+    from: Whence,
 }
 
 /// Serves one connection to its end.
@@ -82,16 +82,20 @@ pub(crate) async fn run(app: Arc<App>, socket: Box<Socket>, arrival: Box<Arrival
     let _counted = track(Kind::Task);
     app.metrics.socket_opened();
     let client = app.hub.subscribe(Dialect::Plain);
-    let opening =
-        Opening { id: client.id, peer: arrival.peer, agent: &arrival.agent, now_ms: unix_ms() };
+    let opening = Opening {
+        id: client.id,
+        peer: arrival.from.client,
+        agent: &arrival.agent,
+        now_ms: unix_ms(),
+    };
     let registered = app.registry.register(&opening);
     if app.is_draining() {
         client.end(Ending::Stopping);
     }
     let heart = Heartbeat::start(app.limits.ping_every, app.faults.clone());
     let line = Line::new(socket);
-    let peer = arrival.peer.ip();
-    let mut session = Session { app, line, client, heart, registered, peer };
+    let from = arrival.from;
+    let mut session = Session { app, line, client, heart, registered, from };
     session.welcome(*arrival).await;
     let end = session.exchange().await;
     session.close(end).await;
@@ -174,7 +178,7 @@ impl Session {
             Some(Ok(Message::Text(text))) => {
                 self.app.metrics.message_in();
                 self.app.disturbance.stall().await;
-                let allowed = self.app.may_speak(self.peer, &self.client);
+                let allowed = self.app.may_speak(self.from, &self.client);
                 let done = match allowed {
                     Ok(()) => self.obey(&text).await,
                     Err(refusal) => Err(refusal),

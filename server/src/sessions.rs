@@ -18,6 +18,10 @@ use tokio::sync::oneshot;
 /// How long a reply may take to a client that says it is alive; see [`Limits::silence`].
 const PONG_AT_LEAST: Duration = Duration::from_millis(100);
 
+/// Times the limit of a message that a POST or a message of a WebSocket may have: text in its
+/// escapes, or an event with what is attached to it in base64.
+const PAYLOAD: usize = 4;
+
 /// All sessions of Socket.IO.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -34,6 +38,7 @@ impl Host {
             ping_timeout: limits.silence.saturating_sub(limits.ping_every).max(PONG_AT_LEAST),
             connect_timeout: limits.hello,
             queue_bytes: limits.queue_bytes,
+            max_payload: limits.message_bytes.saturating_mul(PAYLOAD),
             ..Settings::default()
         };
         let (settings, clients) = (Arc::new(settings), Arc::default());

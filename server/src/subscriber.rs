@@ -191,6 +191,11 @@ impl Subscriber {
         self.state().identity = Some(Box::new(identity));
     }
 
+    /// From now on the client is no account; gives the one it was.
+    pub(crate) fn take_identity(&self) -> Option<Box<Identity>> {
+        self.state().identity.take()
+    }
+
     /// The client's account is called so from now on.
     pub(crate) fn call_identity(&self, name: &str) {
         if let Some(identity) = &mut self.state().identity {

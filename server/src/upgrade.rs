@@ -4,6 +4,7 @@
 
 use crate::app::{App, unix_ms};
 use crate::auth::access::{self, Who};
+use crate::limits::Whence;
 use crate::message::{self, USERNAME_BYTES};
 use crate::origin;
 use crate::problem::Problem;
@@ -14,7 +15,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, head
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -30,7 +30,7 @@ pub(crate) fn is_asked(request: &hyper::Request<Incoming>) -> bool {
 /// Answers the handshake. The session begins when the answer is written.
 pub(crate) fn answer(
     app: &Arc<App>,
-    peer: SocketAddr,
+    from: Whence,
     mut request: hyper::Request<Incoming>,
     held: Held,
 ) -> Response<Body> {
@@ -41,12 +41,12 @@ pub(crate) fn answer(
             return refuse(problem);
         }
     };
-    if !origin::is_allowed(request.headers(), peer, &app.origins) {
+    if !origin::is_allowed(request.headers(), from.client, &app.origins) {
         app.metrics.refused("origin");
         let detail = "pages of this origin may not connect (allow it in `origins`)";
         return refuse(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail));
     }
-    let arrival = match arrival(app, peer, request.uri(), request.headers()) {
+    let arrival = match arrival(app, from, request.uri(), request.headers()) {
         Ok(arrival) => Box::new(arrival),
         Err(problem) => return refuse(problem),
     };
@@ -99,14 +99,9 @@ pub(crate) fn check(method: &Method, headers: &HeaderMap) -> Result<HeaderValue,
         .map_err(|_| bad("`sec-websocket-key` cannot be answered"))
 }
 
-fn arrival(
-    app: &App,
-    peer: SocketAddr,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<Arrival, Problem> {
+fn arrival(app: &App, from: Whence, uri: &Uri, headers: &HeaderMap) -> Result<Arrival, Problem> {
     let agent = headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes).into();
-    let mut arrival = Arrival { peer, agent, room: None, username: None, identity: None };
+    let mut arrival = Arrival { from, agent, room: None, username: None, identity: None };
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim());
     // A browser's WebSocket has no headers of its own: there the token is in the query.

@@ -144,6 +144,21 @@ async fn a_body_that_does_not_come() {
     assert!(reply.contains("too_slow"), "{reply}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_post_of_socket_io() {
+    let limits = Limits { body_timeout: Duration::from_millis(100), ..Limits::default() };
+    let server = start(Config { limits, ..Config::default() }).await;
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let sid = server.ask("GET", path, "").await.2.split('"').nth(3).unwrap().to_owned();
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("POST {path}&sid={sid} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n40");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    soon("the end of the connection", stream.read_to_end(&mut reply)).await.unwrap();
+    let reply = String::from_utf8(reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
+}
+
 /// Every operation with every kind of nonsense: the caller checks each status by the document.
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense() {

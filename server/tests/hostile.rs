@@ -104,6 +104,37 @@ async fn crafted_tokens_open_nothing() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_expires_is_good_for_nothing_more() {
+    let config = Config { secret: Some(SECRET.to_owned()), ..Config::default() };
+    let server = start(config).await;
+    let guest = Caller::new(&server).await;
+    let (ada, session) = guest.register("Ada").await;
+    let (ben, _) = guest.register("Ben").await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let sub = session["user"]["id"].to_string();
+    let claims = json!({
+        "iss": "ebbtide", "sub": sub, "name": "Ada", "sid": "s", "iat": now, "exp": now + 2,
+    });
+    let short = token(&json!({ "alg": "HS256", "typ": "JWT" }), &claims, SECRET);
+    let mut client = open(&server).await;
+    client.send(format!(r#"40{{"token":"{short}"}}"#)).await;
+    assert!(client.text().await.starts_with("40{"));
+    let told = client.text().await;
+    assert!(told.starts_with("42[\"error\"") && told.contains("token_expired"), "{told}");
+    assert_eq!(client.text().await, "41");
+    // What is hers does not reach it any more, and it does not come in again as her.
+    let direct = json!({ "to": "Ada", "content": "for her alone" });
+    assert_eq!(ben.call("POST", "/messages/direct", Some(direct)).await.0, 201);
+    client.send("40").await;
+    let reply = client.text().await;
+    assert!(reply.starts_with("44{") && reply.contains("token_expired"), "{reply}");
+    client.send(format!(r#"40{{"token":"{short}"}}"#)).await;
+    assert!(client.text().await.starts_with("44{"));
+    client.send(format!(r#"40{{"token":"{}"}}"#, ada.token.as_ref().unwrap())).await;
+    assert!(client.text().await.starts_with("40{"), "a new token lets it in");
+}
+
 /// A session of Socket.IO that is in no namespace yet.
 async fn open(server: &Running) -> Client {
     let path = "/socket.io/?EIO=4&transport=websocket";
@@ -225,7 +256,7 @@ async fn bodies_of_polling_that_are_no_packets() {
         assert!(matches!(status, 200 | 400), "{status} for {}", &body[..body.len().min(40)]);
     }
     let sid = server.ask("GET", path, "").await.2.split('"').nth(3).unwrap().to_owned();
-    let far = "4".repeat(1_000_001);
+    let far = "4".repeat((256 << 10) + 1);
     assert_eq!(server.ask("POST", &format!("{path}&sid={sid}"), &far).await.0, 413);
     for query in ["", "?EIO=3", "?EIO=4", "?EIO=4&transport=x", "?EIO=4&transport=polling&sid=%00"]
     {

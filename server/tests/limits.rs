@@ -130,6 +130,22 @@ async fn passwords_of_an_account_from_many_addresses() {
     assert!(figure(&server, "ebbtide_limited_total{what=\"login\"}").await >= 1.0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_tried_with_a_token() {
+    let server = started(Limits { logins: Rate::new(1, 3), ..strict() }).await;
+    let new = json!({ "username": "Ada", "password": "correct horse" });
+    let (_, _, session) = ask(&server, 2, &post("/api/v1/auth/register", &new)).await;
+    let token = session["access_token"].as_str().unwrap();
+    let guess = json!({ "password": "battery staple", "new_password": "mine from now on" });
+    let request = post("/api/v1/users/me", &guess).replace("POST", "PATCH");
+    let request =
+        request.replace("\r\n\r\n", &format!("\r\nauthorization: bearer {token}\r\n\r\n"));
+    let tried = (10..26).map(|n| ask(&server, n, &request));
+    let answers = join_all(tried).await;
+    let of = |wanted: u16| answers.iter().filter(|answer| answer.0 == wanted).count();
+    assert!(of(403) >= 3 && of(429) >= 1 && of(403) + of(429) == 16, "{answers:?}");
+}
+
 #[tokio::test]
 async fn events_over_both_kinds_of_socket() {
     let server = started(Limits { events: Rate::new(1, 5), ..strict() }).await;

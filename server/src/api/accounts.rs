@@ -7,6 +7,7 @@ use super::operation::{Api, Needs, get, patch, post};
 use super::{Person, json, limit, next, not_found, unprocessable};
 use crate::app::{App, unix_ms};
 use crate::auth::{Identity, check_name, check_password, hash_secret, random_secret};
+use crate::limits::Whence;
 use crate::notices::{Occasion, Priority};
 use crate::problem::Problem;
 use crate::store::{self, NewAccount, NewToken, Refreshed, UserId};
@@ -178,17 +179,23 @@ async fn register(
     Ok(json(StatusCode::CREATED, &session))
 }
 
+/// Whether another password may be tried on an account now.
+fn may_try(app: &App, user: UserId, from: Option<Whence>) -> Result<(), Problem> {
+    let Some(from) = from else { return Ok(()) };
+    app.gate.login_of(user.0, from).map_err(|wait| {
+        app.metrics.limited("login");
+        Problem::too_many(wait)
+    })
+}
+
 async fn login(
     State(app): State<Arc<App>>,
     Address(from): Address,
     Body(Credentials { username, password }): Body<Credentials>,
 ) -> Result<Response, Problem> {
     let account = app.store.account_named(&username).await?;
-    if let (Some(account), Some(from)) = (&account, from) {
-        app.gate.login_of(account.id.0, from).map_err(|wait| {
-            app.metrics.limited("login");
-            Problem::too_many(wait)
-        })?;
+    if let Some(account) = &account {
+        may_try(&app, account.id, from)?;
     }
     let hash = account.as_ref().map(|account| account.password.as_str());
     let fits = app.passwords.fits(&password, hash).await?;
@@ -248,11 +255,14 @@ async fn me(State(app): State<Arc<App>>, Account(who): Account) -> Result<Respon
 async fn change(
     State(app): State<Arc<App>>,
     Account(who): Account,
+    Address(from): Address,
     Body(change): Body<Change>,
 ) -> Result<Response, Problem> {
     let mut account = app.store.account(who.user).await?.ok_or_else(|| not_found("account"))?;
     if let Some(password) = &change.new_password {
         check_password(password).map_err(|detail| unprocessable("bad_password", detail))?;
+        // Whoever has a stolen token may not guess quicker than who has none.
+        may_try(&app, who.user, from)?;
         let given = change.password.as_deref().unwrap_or_default();
         if !app.passwords.fits(given, Some(&account.password)).await? {
             let detail = "`password` is not the password so far";

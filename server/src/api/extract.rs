@@ -13,7 +13,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Who asks: an account, or a guest where the server is open.
@@ -45,14 +44,14 @@ pub(super) struct Account(pub(super) Identity);
 /// A part of the path.
 pub(super) struct At<T>(pub(super) T);
 
-/// The address that the request counts for.
-pub(super) struct Address(pub(super) Option<IpAddr>);
+/// Whom the request counts for.
+pub(super) struct Address(pub(super) Option<Whence>);
 
 impl FromRequestParts<Arc<App>> for Address {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
-        Ok(Self(parts.extensions.get::<Whence>().map(|from| from.0)))
+        Ok(Self(parts.extensions.get::<Whence>().copied()))
     }
 }
 
@@ -69,7 +68,7 @@ pub(super) struct Body<T>(pub(super) T);
 fn identity(parts: &Parts, app: &App) -> Result<Option<Identity>, Problem> {
     let identity = named(&parts.headers, app)?;
     if let (Some(identity), Some(from)) = (&identity, parts.extensions.get::<Whence>()) {
-        app.gate.request_of(identity.user.0, from.0).map_err(|wait| {
+        app.gate.request_of(identity.user.0, *from).map_err(|wait| {
             app.metrics.limited("request");
             Problem::too_many(wait)
         })?;

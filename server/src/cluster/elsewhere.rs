@@ -214,9 +214,10 @@ impl Others {
         silent.iter().map(|name| self.remove(name)).collect()
     }
 
-    /// Nothing could be heard of anyone until now.
+    /// Nothing could be heard of anyone until now, and so not of who has come to a room elsewhere.
     pub(crate) fn spare(&mut self, now: Instant) {
         self.nodes.values_mut().for_each(|node| node.heard = now);
+        self.vacant.values_mut().for_each(|(_, since)| *since = now);
     }
 
     /// A name has come to a room here, or gone; or, without one, others have.
@@ -376,5 +377,11 @@ mod tests {
         let gone = others.forsaken(now + VACANT_FOR, |room| room == "hall");
         assert_eq!(gone, [RoomId(1)]);
         assert!(others.vacant.is_empty());
+        // While nothing could be heard, somebody may have come to it elsewhere.
+        others.vacate(&"den".into(), RoomId(1), now);
+        let back = now + 2 * VACANT_FOR;
+        others.spare(back);
+        assert!(others.forsaken(back, |_| false).is_empty(), "they have not told of it yet");
+        assert_eq!(others.forsaken(back + VACANT_FOR, |_| false), [RoomId(1)]);
     }
 }

@@ -81,6 +81,20 @@ impl Order {
         self.known = self.known.max(number);
     }
 
+    /// The greatest number that there is, as far as is known.
+    pub(crate) fn known(&self) -> u64 {
+        self.known
+    }
+
+    /// The store has nothing behind `seq`, when it is asked with what was known `before`: that was
+    /// never kept, or has gone with a store that was restored. What has been heard of since may
+    /// still come.
+    pub(crate) fn settle(&mut self, seq: u64, before: u64) {
+        if self.known == before {
+            self.known = seq;
+        }
+    }
+
     /// Whether something is missing, and nobody looks for it; from now on somebody does.
     pub(crate) fn begins_to_look(&mut self, seq: u64) -> bool {
         let begins = self.is_missing(seq) && !self.is_looking;
@@ -144,6 +158,21 @@ mod tests {
         assert!(!order.begins_to_look(seq), "one looks already");
         assert_eq!(texts(&order.skip(&mut seq, 6)), "47");
         assert_eq!((seq, order.is_missing(seq)), (7, false));
+    }
+
+    #[test]
+    fn what_the_store_does_not_have_is_not_looked_for_again() {
+        let (mut order, mut seq) = (Order::default(), 3);
+        order.know(500);
+        assert!(order.begins_to_look(seq));
+        order.settle(seq, 400);
+        assert!(order.is_missing(seq), "something was heard of while it was read");
+        order.settle(seq, order.known());
+        assert!(!order.is_missing(seq));
+        order.ends_to_look();
+        assert_eq!(texts(&order.take(&mut seq, 4, letter("4"))), "4");
+        order.know(6);
+        assert!(order.begins_to_look(seq), "what is new is looked for");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Whose limit it is: addresses as keys, and the client behind a proxy.
-//! In: addresses and the `x-forwarded-for` header. Out: keys, and the address that counts.
+//! In: addresses and the `x-forwarded-for` header. Out: keys, and whom a request
+//! counts for.
 //! Leaves to others: the counting (`table`, `place`).
 
 use axum::http::HeaderMap;
@@ -83,24 +84,51 @@ impl fmt::Display for Network {
     }
 }
 
-/// The address that counts: who connects, or, when that is a proxy of ours, the nearest one that
-/// is none. What stands further left in the header is hearsay.
-pub(crate) fn client_of(peer: SocketAddr, headers: &HeaderMap, proxies: &[Network]) -> SocketAddr {
-    let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
-    if !is_proxy(peer.ip()) {
-        return peer;
-    }
-    let values = headers.get_all(FORWARDED_FOR).into_iter().rev();
-    let named = values.filter_map(|value| value.to_str().ok());
-    let mut client = peer.ip();
-    for name in named.flat_map(|value| value.rsplit(',')).take(HOPS) {
-        let Ok(address) = name.trim().parse::<IpAddr>() else { break };
-        client = address;
-        if !is_proxy(address) {
-            break;
+/// Whom a request counts for, as it travels with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whence {
+    /// The address that counts, with the port of who connects.
+    pub(crate) client: SocketAddr,
+    /// It is a program of this machine that speaks for itself.
+    pub(crate) is_local: bool,
+}
+
+impl Whence {
+    /// Who connects, or, when that is a proxy of ours, the nearest address that is none. What
+    /// stands further left in the header is hearsay, and may be no text at all: it is read from the
+    /// right, as bytes, for a proxy adds to whatever it was given.
+    pub(crate) fn of(peer: SocketAddr, headers: &HeaderMap, proxies: &[Network]) -> Self {
+        let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
+        if !is_proxy(peer.ip()) {
+            // A proxy that nobody has named speaks for others.
+            let is_alone = !headers.contains_key(FORWARDED_FOR);
+            let is_local = peer.ip().to_canonical().is_loopback() && is_alone;
+            return Self { client: peer, is_local };
         }
+        let values = headers.get_all(FORWARDED_FOR).into_iter().rev();
+        let names = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+        let mut client = peer.ip();
+        for name in names.take(HOPS) {
+            let Some(address) = named(name) else { break };
+            client = address;
+            if !is_proxy(address) {
+                break;
+            }
+        }
+        Self { client: SocketAddr::new(client, peer.port()), is_local: false }
     }
-    SocketAddr::new(client, peer.port())
+
+    /// The address that counts.
+    pub(crate) fn address(self) -> IpAddr {
+        self.client.ip()
+    }
+}
+
+/// An address; some proxies name the port as well.
+fn named(name: &[u8]) -> Option<IpAddr> {
+    let name = std::str::from_utf8(name).ok()?.trim();
+    let with_port = || name.parse::<SocketAddr>().ok().map(|address| address.ip());
+    name.parse().ok().or_else(with_port)
 }
 
 #[cfg(test)]
@@ -143,13 +171,37 @@ mod tests {
             ("10.0.0.1:1", Some("2.2.2.2, 1.1.1.1, 10.0.0.7"), "1.1.1.1"),
             ("10.0.0.1:1", Some("2.2.2.2, nonsense, 10.0.0.7"), "10.0.0.7"),
             ("10.0.0.1:1", Some("nonsense"), "10.0.0.1"),
+            ("10.0.0.1:1", Some("\u{ff}, 1.1.1.1"), "1.1.1.1"),
+            ("10.0.0.1:1", Some("1.1.1.1:5678"), "1.1.1.1"),
+            ("10.0.0.1:1", Some("[2001:db8::1]:5678"), "2001:db8::1"),
         ] {
             let mut headers = HeaderMap::new();
             if let Some(value) = header {
-                headers.insert(FORWARDED_FOR, HeaderValue::from_static(value));
+                headers.insert(FORWARDED_FOR, HeaderValue::from_bytes(value.as_bytes()).unwrap());
             }
-            let client = client_of(peer.parse().unwrap(), &headers, &proxies);
-            assert_eq!(client.ip().to_string(), expected, "{peer} {header:?}");
+            let from = Whence::of(peer.parse().unwrap(), &headers, &proxies);
+            assert_eq!(from.address().to_string(), expected, "{peer} {header:?}");
+        }
+    }
+
+    #[test]
+    fn only_who_connects_from_here_and_speaks_for_itself_is_local() {
+        for (peer, header, proxy, expected) in [
+            ("127.0.0.1:1", None, "10.0.0.0/8", true),
+            ("[::ffff:127.0.0.1]:1", None, "10.0.0.0/8", true),
+            ("127.0.0.1:1", Some("1.1.1.1"), "10.0.0.0/8", false),
+            ("127.0.0.1:1", None, "127.0.0.1", false),
+            ("127.0.0.1:1", Some("nonsense"), "127.0.0.1", false),
+            ("10.0.0.1:1", Some("127.0.0.1"), "10.0.0.0/8", false),
+            ("9.9.9.9:1", None, "10.0.0.0/8", false),
+        ] {
+            let headers = header.map(|value| (FORWARDED_FOR, value));
+            let headers = headers
+                .into_iter()
+                .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+            let headers: HeaderMap = headers.collect();
+            let from = Whence::of(peer.parse().unwrap(), &headers, &[proxy.parse().unwrap()]);
+            assert_eq!(from.is_local, expected, "{peer} {header:?} {proxy}");
         }
     }
 

@@ -60,13 +60,18 @@ impl Hub {
         }
     }
 
-    /// Where a room stands: its number in the store, and that of what was told last.
-    pub(super) fn place_of(&self, room: &str) -> Option<(RoomId, u64)> {
-        self.with_rooms(|rooms| rooms.room(room).and_then(|room| Some((room.id?, room.seq))))
+    /// Where a room stands: its number in the store, that of what was told last, and the greatest
+    /// that is known.
+    pub(super) fn place_of(&self, room: &str) -> Option<(RoomId, u64, u64)> {
+        self.with_rooms(|rooms| {
+            let room = rooms.room(room)?;
+            Some((room.id?, room.seq, room.order.known()))
+        })
     }
 
-    /// Tells what the store has of a room. True when there is more to be read.
-    pub(super) fn catch_up(&self, key: &Arc<str>, replay: &Replay) -> bool {
+    /// Tells what the store has of a room, of which `known` was the greatest number known when it
+    /// was asked. True when there is more to be read.
+    pub(super) fn catch_up(&self, key: &Arc<str>, replay: &Replay, known: u64) -> bool {
         let mut state = self.state();
         let number = |seq: i64| u64::try_from(seq).unwrap_or(0);
         let newest = replay.events.last().map_or(replay.last_seq, Event::seq);
@@ -82,6 +87,7 @@ impl Hub {
         }
         if !replay.more {
             due.append(&mut room.order.skip(&mut room.seq, number(newest)));
+            room.order.settle(room.seq, known);
         }
         let is_missing = replay.more || room.order.is_missing(room.seq);
         if let Some(cluster) = &self.cluster {

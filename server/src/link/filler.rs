@@ -60,10 +60,10 @@ async fn look(hub: Arc<Hub>, room: Arc<str>, places: Arc<Semaphore>) {
         sleep(PATIENCE).await;
     }
     let _place = places.acquire().await;
-    while let Some((id, seq)) = hub.place_of(&room) {
+    while let Some((id, seq, known)) = hub.place_of(&room) {
         let after = i64::try_from(seq).unwrap_or(i64::MAX);
         match hub.store.events_after(id, after, EVENTS).await {
-            Ok(replay) if hub.catch_up(&room, &replay) => {}
+            Ok(replay) if hub.catch_up(&room, &replay, known) => {}
             Ok(_) => break,
             Err(error) => {
                 tracing::warn!(%error, room = &*room, "what was missed cannot be read");
@@ -79,10 +79,10 @@ impl Hub {
     /// already: it would hear again what is late here.
     pub(crate) async fn reach(&self, name: &str, number: u64) {
         let room: Arc<str> = name.into();
-        while let Some((id, seq)) = self.place_of(name).filter(|(_, seq)| *seq < number) {
+        while let Some((id, seq, known)) = self.place_of(name).filter(|(_, seq, _)| *seq < number) {
             let after = i64::try_from(seq).unwrap_or(i64::MAX);
             match self.store.events_after(id, after, EVENTS).await {
-                Ok(replay) if self.catch_up(&room, &replay) => {}
+                Ok(replay) if self.catch_up(&room, &replay, known) => {}
                 // Nothing more is there, or cannot be read: then the client asks again.
                 Ok(_) | Err(_) => return,
             }

@@ -9,6 +9,7 @@ use super::events::Guest;
 use crate::app::{App, unix_ms};
 use crate::hub::Subscription;
 use crate::letter::Dialect;
+use crate::limits::Whence;
 use crate::registry::{Opening, Registered};
 use crate::sessions::{Client, Listed, State};
 use crate::subscriber::{Ending, Next, Subscriber};
@@ -19,7 +20,6 @@ use ebbtide_socketio::Text;
 use ebbtide_socketio::server::{Connection, Output, Session, Transport};
 use futures_util::{SinkExt, StreamExt};
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -45,7 +45,7 @@ const PORTION_BYTES: usize = 32 << 10;
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) transport: Transport,
-    pub(super) peer: SocketAddr,
+    pub(super) from: Whence,
     /// The `user-agent` header.
     pub(super) agent: Box<[u8]>,
     pub(super) held: Held,
@@ -88,14 +88,15 @@ pub(super) fn open(app: &Arc<App>, opened: Opened, socket: Option<Box<Socket>>) 
     let subscription = app.hub.subscribe(Dialect::Events);
     let connection = Connection::new(session, now);
     let client = Arc::new(Client::new(connection, (*subscription).clone(), host.started));
-    let Opened { peer, agent, held, .. } = opened;
-    let opening = Opening { id: subscription.id, peer, agent: &agent, now_ms: unix_ms() };
+    let Opened { from, agent, held, .. } = opened;
+    let opening =
+        Opening { id: subscription.id, peer: from.client, agent: &agent, now_ms: unix_ms() };
     let carrier = Carrier {
         registered: app.registry.register(&opening),
         _listed: host.clients.list(sid, client.clone()),
         app: app.clone(),
         client: client.clone(),
-        guest: Guest::at(peer.ip()),
+        guest: Guest::at(from),
         line: socket.map(|socket| (Line::new(socket), held)),
         timer: Timer::new(),
         subscription,

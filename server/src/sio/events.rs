@@ -8,6 +8,7 @@ use super::{new_id, personal};
 use crate::app::{App, unix_ms};
 use crate::auth::AuthError;
 use crate::auth::access::{self, Who};
+use crate::limits::Whence;
 use crate::message::{self, Refusal, Words};
 use crate::sessions::Client;
 use crate::speech::{self, Answer, Speech};
@@ -22,7 +23,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ const SYNC_EVENTS: i64 = 500;
 #[derive(Debug, Default)]
 pub(super) struct Guest {
     /// Where the client is, by which its events are counted.
-    pub(super) address: Option<IpAddr>,
+    pub(super) from: Option<Whence>,
     main: Option<MemberId>,
     notifications: Option<MemberId>,
     typing: Option<(Arc<str>, Duration)>,
@@ -41,6 +41,8 @@ pub(super) struct Guest {
     identity: Option<Box<str>>,
     /// When the client has to have renewed its token.
     renew_by: Option<Duration>,
+    /// It has not, and comes in again with a new token alone.
+    has_expired: bool,
 }
 
 /// The credentials of a connect.
@@ -82,8 +84,8 @@ pub(super) struct Payload<'a> {
 pub(super) type Done = Result<Option<Value>, Refusal>;
 
 impl Guest {
-    pub(super) fn at(address: IpAddr) -> Self {
-        Self { address: Some(address), ..Self::default() }
+    pub(super) fn at(from: Whence) -> Self {
+        Self { from: Some(from), ..Self::default() }
     }
 
     /// When [`Guest::tick`] wants to be called.
@@ -100,6 +102,8 @@ impl Guest {
         }
         if self.renew_by.is_some_and(|by| by <= now) {
             self.renew_by = None;
+            self.has_expired = true;
+            app.hub.forget_identity(own);
             let mut state = client.state();
             for member in [self.main, self.notifications].into_iter().flatten() {
                 let error = json!({"code": "token_expired", "message": "the token has expired"});
@@ -112,7 +116,7 @@ impl Guest {
 
     /// Whether another event is taken from here now.
     fn is_allowed(&self, app: &App, own: &Subscriber) -> Result<(), Refusal> {
-        self.address.map_or(Ok(()), |address| app.may_speak(address, own))
+        self.from.map_or(Ok(()), |from| app.may_speak(from, own))
     }
 
     /// Tells the client that the server stops, so that it can come back elsewhere.
@@ -234,6 +238,10 @@ impl Guest {
                 refuse(if expired { "token_expired" } else { "unauthorized" }, &error.to_string())
             })?;
         }
+        // What the session was let in by before is good for as long as it says, and no longer.
+        if self.has_expired || own.has_expired(unix_ms()) {
+            return Err(refuse("token_expired", "the token has expired"));
+        }
         let identity = own.identity();
         let who = Who { identity: identity.as_deref(), open: app.open };
         access::may_come(who).map_err(|denied| refuse("unauthorized", &denied.to_string()))
@@ -252,6 +260,7 @@ impl Guest {
         let expires_ms = identity.expires_ms;
         let left = Duration::from_millis(expires_ms.saturating_sub(now_ms));
         self.renew_by = Some(client.now() + left);
+        self.has_expired = false;
         app.hub.identify(own, identity);
         Ok(expires_ms)
     }

@@ -9,6 +9,7 @@ mod events;
 mod personal;
 
 use crate::app::App;
+use crate::limits::Whence;
 use crate::origin;
 use crate::sessions::{Client, Hanging, Unfinished};
 use crate::upgrade;
@@ -22,7 +23,6 @@ use ebbtide_socketio::server::{Refusal, Route, Transport};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Where Socket.IO is spoken.
@@ -52,17 +52,17 @@ pub(crate) fn new_id() -> Text {
 /// Answers a request, when there is something to answer it with.
 pub(crate) async fn answer(
     app: &Arc<App>,
-    peer: SocketAddr,
+    from: Whence,
     request: hyper::Request<Incoming>,
     held: Held,
 ) -> Response<Body> {
     let allowed = request.headers().get(header::ORIGIN).cloned();
-    let mut response = if !origin::is_allowed(request.headers(), peer, &app.origins) {
+    let mut response = if !origin::is_allowed(request.headers(), from.client, &app.origins) {
         return refused(Refusal::Forbidden);
     } else if request.method() == Method::OPTIONS {
         preflight()
     } else {
-        match route(app, peer, request, held).await {
+        match route(app, from, request, held).await {
             Ok(response) => response,
             Err(refusal) => refused(refusal),
         }
@@ -80,7 +80,7 @@ pub(crate) async fn answer(
 
 async fn route(
     app: &Arc<App>,
-    peer: SocketAddr,
+    from: Whence,
     request: hyper::Request<Incoming>,
     held: Held,
 ) -> Result<Response<Body>, Refusal> {
@@ -96,7 +96,7 @@ async fn route(
                 app.metrics.refused("full");
                 return Err(Refusal::Forbidden);
             }
-            let opened = Opened { transport, peer, agent: agent().into(), held };
+            let opened = Opened { transport, from, agent: agent().into(), held };
             match transport {
                 Transport::Polling => poll(carrier::open(app, opened, None)).await,
                 Transport::WebSocket => shake_hands(app, request, Next::Open(opened)),
@@ -167,8 +167,10 @@ async fn poll(client: Arc<Client>) -> Result<Response<Body>, Refusal> {
 async fn push(app: &App, client: &Client, body: Incoming) -> Result<Response<Body>, Refusal> {
     client.input(|session, _| session.begin_push())?;
     let unfinished = Unfinished::begin(client);
-    let body = Limited::new(body, app.sio.settings.max_payload).collect().await;
-    let body = body.map_err(|_| Refusal::TooLarge)?.to_bytes();
+    // Without a time limit a body that never ends would be held longer than the session lives.
+    let body = Limited::new(body, app.sio.settings.max_payload).collect();
+    let body = tokio::time::timeout(app.limits.body_timeout, body).await;
+    let body = body.map_err(|_| Refusal::BadRequest)?.map_err(|_| Refusal::TooLarge)?.to_bytes();
     unfinished.end();
     client.input(|session, now| session.push(now, body))?;
     Ok(reply(StatusCode::OK, Body::from("ok")))

@@ -151,8 +151,8 @@ fn png<F: Read>(file: F, size: (usize, usize)) -> Result<Pixels, PictureError> {
     let options = DecoderOptions::default()
         .png_set_strip_to_8bit(true)
         .png_set_decode_animated(false)
-        .set_max_width(SIDE as usize)
-        .set_max_height(SIDE as usize);
+        .set_max_width(size.0)
+        .set_max_height(size.1);
     let mut decoder = PngDecoder::new_with_options(ZCursor::new(&file), options);
     let bytes = decoder.decode_raw().map_err(broken)?;
     pixels(size, bytes)
@@ -193,8 +193,8 @@ fn jpeg<F: Read>(mut file: F, size: (usize, usize)) -> Result<(Pixels, u16), Pic
     let options = DecoderOptions::default()
         .jpeg_set_out_colorspace(ColorSpace::RGB)
         .jpeg_set_max_scans(SCANS)
-        .set_max_width(SIDE as usize)
-        .set_max_height(SIDE as usize);
+        .set_max_width(size.0)
+        .set_max_height(size.1);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes), options);
     let decoded = decoder.decode().map_err(broken)?;
     let turn = decoder.exif().and_then(|exif| orientation(exif)).unwrap_or(1);
@@ -374,6 +374,24 @@ mod tests {
         for cut in 0..little.len() {
             orientation(&little[..cut]);
         }
+    }
+
+    /// A start of frame that says how large a grey picture is (ITU T.81, B.2.2).
+    fn frame(marker: u8, side: u16) -> Vec<u8> {
+        let [high, low] = side.to_be_bytes();
+        vec![0xff, marker, 0, 11, 8, high, low, high, low, 1, 1, 0x11, 0]
+    }
+
+    #[test]
+    fn who_measures_and_who_unpacks_agree() {
+        // A decoder skips a nought before a marker; whoever walks by lengths finds another head.
+        let large = frame(0xc2, 300);
+        let mut liar = [&b"\xff\xd8\xff\x00"[..], &large].concat();
+        liar.resize(4 + 0xffc2, 0);
+        liar.extend(frame(0xc0, 8));
+        assert_eq!(measure(Cursor::new(&liar), Kind::Jpeg).unwrap(), (8, 8));
+        let error = make_small(Cursor::new(&liar), Kind::Jpeg).unwrap_err().to_string();
+        assert!(error.contains("greater than width limit 8"), "{error}");
     }
 
     #[test]

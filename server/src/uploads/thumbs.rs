@@ -16,8 +16,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Pictures made at one time: each takes a core, and 256 MiB at most.
-const WORKERS: usize = 2;
+/// Pictures made at one time: each takes a core, and 256 MiB at most, which is half of what a small
+/// container has.
+const WORKERS: usize = 1;
 
 /// Jobs taken from the list at a time.
 const AT_ONCE: usize = 16;
@@ -93,12 +94,23 @@ async fn work(uploads: &Arc<Uploads>, store: &Store, pause: Duration) -> Result<
 }
 
 async fn one(uploads: &Uploads, store: &Store, job: &Waiting, pause: Duration) {
-    let (from, to) = (uploads.file(&job.hash), uploads.small(&job.hash));
-    let kind = Kind::of(&job.media_type);
-    // A decoder that panics has failed, and takes nothing along.
-    let made = tokio::task::spawn_blocking(move || make(&from, &to, kind)).await;
-    let made = made.unwrap_or_else(|_| Err(PictureError::Broken("it was too much".to_owned())));
     let tries = job.tries + 1;
+    let made = if tries > TRIES {
+        // Each try was begun and none has ended: the process has gone with them.
+        Err(PictureError::Broken("it was too much".to_owned()))
+    } else {
+        // Noted before, so that a picture that takes the process along is not tried for ever.
+        let noted = store.set_small(job.id, "waiting", tries, Some(wait(pause, tries))).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "a small picture has to wait");
+            return;
+        }
+        let (from, to) = (uploads.file(&job.hash), uploads.small(&job.hash));
+        let kind = Kind::of(&job.media_type);
+        // A decoder that panics has failed, and takes nothing along.
+        let made = tokio::task::spawn_blocking(move || make(&from, &to, kind)).await;
+        made.unwrap_or_else(|_| Err(PictureError::Broken("it was too much".to_owned())))
+    };
     let (state, again) = match &made {
         Ok(()) => ("made", None),
         Err(PictureError::File(_)) if tries < TRIES => ("waiting", Some(wait(pause, tries))),
@@ -128,4 +140,35 @@ fn make(from: &Path, to: &Path, kind: Option<Kind>) -> Result<(), PictureError> 
     let part = to.with_extension(format!("{}", std::process::id()));
     std::fs::write(&part, small)?;
     Ok(std::fs::rename(&part, to)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Database};
+    use crate::store::{Caps, NewAccount, NewUpload};
+
+    #[tokio::test]
+    async fn a_picture_that_takes_the_process_along_is_given_up() {
+        let config = Config::default();
+        let caps = Caps { history: 8, accounts: 8, direct: 8 };
+        let store = Store::open(&Database::Memory, caps).await.unwrap();
+        let uploads = Arc::new(Uploads::new(&config));
+        let ada = NewAccount { name: "Ada", password: "x", admin: false };
+        let user = store.add_account(ada).await.unwrap().unwrap();
+        let (hash, name, media_type) = ("00ff", "a.png", "image/png");
+        let size = Some((1, 1));
+        let new = NewUpload { hash, user, name, media_type, bytes: 1, size, is_waiting: true };
+        let (id, _) = store.add_upload(new).await.unwrap();
+        // The process has gone after it noted its last try.
+        store.set_small(id, "waiting", TRIES, None).await.unwrap();
+        assert_eq!(work(&uploads, &store, Duration::ZERO).await.unwrap(), 1);
+        assert_eq!(store.upload(id).await.unwrap().unwrap().small, "failed");
+        assert_eq!(uploads.jobs.counts()[2].1, 1);
+        // A try that has begun is noted, whatever becomes of it.
+        store.set_small(id, "waiting", 0, None).await.unwrap();
+        let due = store.small_waiting(1).await.unwrap();
+        one(&uploads, &store, &due[0], Duration::from_secs(600)).await;
+        assert!(store.small_waiting(1).await.unwrap().is_empty(), "it is put off");
+    }
 }
