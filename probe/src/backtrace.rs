@@ -27,8 +27,9 @@ const WINDOW: usize = 8;
 /// [`MAX_FRAME_BYTES`].
 const VARIABLE: usize = usize::MAX;
 
-/// The largest frame that is believed: a thread's whole stack is 2 MiB unless asked for more.
-const MAX_FRAME_BYTES: usize = 1 << 20;
+/// The largest frame that is believed. Above a larger one, or one that is not plain, may lie
+/// another stack, with memory between that nobody may read.
+const MAX_FRAME_BYTES: usize = 64 << 10;
 
 /// Walks of which one is made by libgcc as well, and compared.
 const COMPARED: u64 = 64;
@@ -84,10 +85,13 @@ thread_local! {
 /// asking libgcc itself.
 pub(crate) fn install() {
     // SAFETY: the control takes a function of this type.
-    let _ = unsafe { raw::write(b"experimental.hooks.prof_backtrace\0", hook as Hook) };
+    let set = unsafe { raw::write(b"experimental.hooks.prof_backtrace\0", hook as Hook) };
+    if set.is_err() {
+        DISTRUSTED.store(true, Relaxed);
+    }
 }
 
-/// Whether a walk was found wrong, so that libgcc tells all stacks again.
+/// Whether libgcc tells all stacks: no hook could be set, or a walk was found wrong.
 pub(crate) fn distrusted() -> bool {
     DISTRUSTED.load(Relaxed)
 }
@@ -157,6 +161,8 @@ struct Told<'a> {
     room: &'a mut [usize],
     from_sp: usize,
     count: usize,
+    /// The stack pointer from which on all is one stack for sure.
+    whole_from: usize,
     /// The frame before.
     last: Option<(usize, usize)>,
     /// No room was left for the rest.
@@ -165,13 +171,14 @@ struct Told<'a> {
 
 /// Asks libgcc, and keeps the sizes of frames and the end of the stack.
 fn learn(room: &mut [usize], from_sp: usize) -> usize {
-    let mut told = Told { room, from_sp, count: 0, last: None, cut: false };
+    let mut told = Told { room, from_sp, count: 0, whole_from: from_sp, last: None, cut: false };
     // SAFETY: `take` gets what it expects, and `told` outlives the call.
     unsafe { _Unwind_Backtrace(take, (&raw mut told).cast()) };
     if let (Some(outermost), false) = (told.last, told.cut) {
         let before = END.get();
-        let lowest = if before.outermost == outermost { before.lowest } else { from_sp };
-        END.set(End { outermost, lowest: lowest.min(from_sp) });
+        let from = told.whole_from;
+        let lowest = if before.outermost == outermost { before.lowest } else { from };
+        END.set(End { outermost, lowest: lowest.min(from) });
     }
     told.count
 }
@@ -195,6 +202,9 @@ unsafe extern "C" fn take(context: *mut c_void, told: *mut c_void) -> c_int {
         // SAFETY: the word below the caller's stack pointer lies within the frame before.
         let plain = usual && unsafe { (sp as *const usize).sub(1).read() } == ip;
         note(last_ip, if plain { bytes } else { VARIABLE });
+        if !plain {
+            told.whole_from = sp;
+        }
     }
     told.room[told.count] = ip;
     told.count += 1;
@@ -303,6 +313,19 @@ mod tests {
         assert_eq!([told[1].len(), told[3].len(), told[4].len()], [4, 4, 0]);
         assert_eq!(told[1][..], told[0][..4]);
         assert_eq!((&told[2], &told[3]), (&told[0], &told[1]));
+    }
+
+    #[test]
+    fn a_walk_from_elsewhere_or_to_another_end_is_none() {
+        let told = std::thread::spawn(|| {
+            let (stack, _) = deep(6, &|| asked(ROOM));
+            let end = END.get();
+            let mut room = [0; ROOM];
+            let below = (stack[0], end.lowest - 8);
+            let above = (stack[0], end.outermost.1 + 8);
+            [below, above].map(|first| walk(&mut room, first))
+        });
+        assert_eq!(told.join().unwrap(), [None, None]);
     }
 
     #[test]

@@ -7,7 +7,9 @@
 //! Halves and quarters of the run split that where it does not break. The break is searched, and
 //! must explain far more than an even rate does, since it is searched.
 
-use crate::trend::{self, Noise, Slope, WARM_UPS_ALONE, dying};
+use crate::trend::{
+    self, BELIEVED, Fit, LASTING_SURE, Noise, Slope, WARM_UPS, WARM_UPS_ALONE, dying,
+};
 use ebbtide_record::event::RoundKind;
 
 /// Growth by key that breaks off in a round.
@@ -24,6 +26,9 @@ pub struct Filled {
     /// Growth per operation of any input, in all rounds, beside a cache that grows until then and
     /// not after it.
     pub beside: Slope,
+    /// The least of it where a warm-up of any length that may be believed is allowed for as well;
+    /// 0 where it does not surely outlast one of them.
+    pub lasting: f64,
     /// How much worse a warm-up beside an even rate explains it, in chi squared.
     pub margin: f64,
 }
@@ -46,20 +51,26 @@ const NO_WARM_UP: f64 = 20.0;
 
 impl Filled {
     /// Growth after the break is less than half of that before, and none of it above the limit is
-    /// sure, neither with new input nor with any other.
+    /// sure: neither with new input alone, nor with any input, unless a warm-up may explain that.
     #[must_use]
     pub fn seems_full(&self, limit: f64) -> bool {
         let less = self.after.value < SLOWED * self.before.value;
-        let kept = [self.after, self.replay, self.beside];
-        less && !kept.iter().any(|slope| goes_on(slope, limit))
+        let alike = [self.replay, self.beside].iter().any(|slope| goes_on(slope, limit));
+        let more = self.after.value - self.replay.value;
+        let by_key = more > limit && more >= LASTING_SURE * self.after.se.hypot(self.replay.se);
+        let grows =
+            if alike { self.lasting > limit || by_key } else { goes_on(&self.after, limit) };
+        less && !grows
     }
 
-    /// What grows beside the cache surely does so with any input, and no warm-up explains it.
+    /// What grows beside the cache surely does so with any input, and no warm-up explains it,
+    /// neither in the place of the cache nor beside it.
     #[must_use]
     pub fn leaks_beside(&self, limit: f64) -> bool {
         let falls = self.after.value < self.before.value;
         let kept = [self.replay, self.beside];
-        falls && self.margin >= NO_WARM_UP && kept.iter().all(|slope| goes_on(slope, limit))
+        let warms = self.margin < NO_WARM_UP || self.lasting <= limit;
+        falls && !warms && kept.iter().all(|slope| goes_on(slope, limit))
     }
 }
 
@@ -112,13 +123,31 @@ pub(crate) fn find(
     let noise = noise.apart(&parts);
     let apart = trend::fit(increments, &parts, &noise)?;
     let [before, _, at, _] = parts;
-    let beside = trend::fit(increments, &[counts.to_vec(), before, at], &noise)?;
+    let beside = trend::fit(increments, &[counts.to_vec(), before.clone(), at.clone()], &noise)?;
+    let warm = |constant: &f64| {
+        let parts = [counts.to_vec(), before.clone(), at.clone(), dying(counts, *constant)];
+        trend::fit(increments, &parts, &noise)
+    };
+    let warm_ups = WARM_UPS.iter().filter(|constant| **constant <= rounds as f64);
+    let lasting = least(&beside, &warm_ups.filter_map(warm).collect::<Vec<_>>());
     Some(Filled {
         round,
         before: apart.terms[0],
         after: apart.terms[1],
         replay: apart.terms[3],
         beside: beside.terms[0],
+        lasting,
         margin,
     })
+}
+
+/// The least first term of all fits that may be believed, or 0 where one of these is not sure.
+fn least(plain: &Fit, others: &[Fit]) -> f64 {
+    let all = || others.iter().chain([plain]);
+    let Some(best) = all().min_by(|a, b| a.chi2.total_cmp(&b.chi2)) else { return 0.0 };
+    let unit = (best.chi2 / best.df).max(1.0);
+    let believed = all().filter(|fit| (fit.chi2 - best.chi2) / unit <= BELIEVED);
+    let lasts = |slope: &Slope| slope.value >= LASTING_SURE * slope.se;
+    let terms = believed.map(|fit| fit.terms[0]);
+    terms.map(|slope| if lasts(&slope) { slope.value } else { 0.0 }).fold(f64::INFINITY, f64::min)
 }

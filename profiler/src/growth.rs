@@ -4,7 +4,9 @@
 
 use crate::filled::{self, Filled};
 use crate::series::{Column, Point};
-use crate::trend::{self, Fit, Noise, Slope, TERMS_MAX, WARM_UPS_ALONE, dying};
+use crate::trend::{
+    self, BELIEVED, Fit, LASTING_SURE, Noise, Slope, TERMS_MAX, WARM_UPS, WARM_UPS_ALONE, dying,
+};
 use ebbtide_record::event::RoundKind;
 use std::collections::BTreeMap;
 
@@ -225,22 +227,14 @@ const WORTH_A_LOOK: f64 = 0.05;
 /// two replayed ones.
 const QUARTERS_FROM: usize = 16;
 
-/// Time constants of a warm-up that are tried, in rounds. One that is much longer than the run
-/// looks like a leak, whatever is tried.
-const WARM_UPS: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
 /// Chi squared by which a warm-up must explain growth better than an even rate for it to be
 /// slowing down (0.5 % for one parameter, the most that the choice of time constants adds).
 const SLOWING_SURE: f64 = 7.9;
 /// Likewise for it to seem so (5 %): enough to withhold the hardest word.
 const SLOWING_SEEN: f64 = 3.84;
-/// Chi squared by which a time constant may be worse than the best and still be believed (5 %).
-const BELIEVED: f64 = 3.84;
 /// Time constant of the warm-up that is allowed for where none is seen: warm-up rounds leave
 /// its tail, and longer ones betray themselves.
 const WARM_UP_UNSEEN: f64 = 2.0;
-/// Standard errors by which growth must outlast the warm-up: chance alone does so once in a
-/// thousand runs.
-const LASTING_SURE: f64 = 3.1;
 /// Confidence of what is told to last.
 const LASTING_CONFIDENCE: f64 = 0.95;
 

@@ -2,7 +2,6 @@
 //! growth, its containers, what the census and the user know. Out: a word, whether more rounds
 //! could change it, and the reasons as sentences. Gathering all that is left to `verdict`. Pure.
 
-use crate::filled::Filled;
 use crate::growth::{Growth, Operations};
 use crate::rules::{Limit, Rules};
 use crate::series::{Series, SiteColumns, SiteTrack};
@@ -79,6 +78,37 @@ pub(crate) struct Court<'a> {
     pub(crate) alpha: f64,
 }
 
+/// What growth is held against, in the unit of what grows.
+pub(crate) struct Bound<'a> {
+    /// Whether growth of any interest is ruled out by this late rate.
+    pub(crate) over: &'a dyn Fn(&Slope) -> bool,
+    /// The least growth per operation that is of interest.
+    pub(crate) interest: f64,
+}
+
+/// The word for something kept by key that was full in one of the rounds: whether by chance more
+/// came than went since is not known, unless growth of interest is ruled out.
+fn word_for_filled(
+    growth: &Growth,
+    bound: &Bound<'_>,
+    reasons: &mut Vec<String>,
+) -> Option<(Verdict, bool)> {
+    let filled = growth.filled.filter(|filled| filled.seems_full(bound.interest))?;
+    let ended = (bound.over)(&filled.after) && (bound.over)(&filled.replay);
+    let (low, high) = filled.after.interval(CONFIDENCE);
+    reasons.push(format!(
+        "something kept by key that {} full: {:.1} bytes per operation with new input until \
+         measured round {}, {:.1} after it ({low:.1} to {high:.1}), {:.1} with replayed input{}",
+        if ended { "is" } else { "seems to be" },
+        filled.before.value,
+        filled.round + 1,
+        filled.after.value,
+        filled.replay.value,
+        if ended { "" } else { "; more rounds would tell" }
+    ));
+    Some(if ended { (Verdict::Warming, false) } else { (Verdict::Inconclusive, true) })
+}
+
 impl Court<'_> {
     pub(crate) fn word(
         &self,
@@ -93,7 +123,7 @@ impl Court<'_> {
             return if self.series.is_resident() {
                 self.word_for_resident(growth, &over, reasons)
             } else {
-                self.word_for_growth(growth, &over, reasons)
+                self.word_for_growth(growth, &Bound { over: &over, interest }, reasons)
             };
         }
         let (_, (low, high)) = self.interval(candidate);
@@ -145,9 +175,10 @@ impl Court<'_> {
     pub(crate) fn word_for_growth(
         &self,
         growth: &Growth,
-        over: &dyn Fn(&Slope) -> bool,
+        bound: &Bound<'_>,
         reasons: &mut Vec<String>,
     ) -> (Verdict, bool) {
+        let over = bound.over;
         if let Some((early, late)) = growth.halves
             && (late.lower(CONFIDENCE) <= 0.0 && growth.late.is_some_and(|late| over(&late))
                 || growth.latest.is_some_and(|latest| over(&latest)))
@@ -155,31 +186,34 @@ impl Court<'_> {
             reasons.push(no_longer(&early));
             return (Verdict::Warming, false);
         }
-        let replayed = growth.by_novelty.filter(|_| self.kinds.contains(&RoundKind::Replay));
-        if let Some((new, replay)) = replayed
-            && (replay.lower(CONFIDENCE) <= 0.0 || replay.value < REPLAY_SHARE * new.value)
-        {
-            return self.word_for_keys(growth, (&new, &replay), over, reasons);
-        }
-        let beside = self.beside_cache(growth);
-        if let Some(doubt) = doubt(growth).filter(|_| beside.is_none()) {
-            reasons.push(doubt);
-            return (Verdict::Inconclusive, true);
-        }
-        reasons.extend(beside.map(|filled| {
+        let is_input = |replay: f64| {
             format!(
+                "replayed input makes it grow as well ({replay:.1} bytes per operation), so it is \
+                 not a cache that fills"
+            )
+        };
+        if let Some(filled) = growth.filled.filter(|filled| filled.leaks_beside(bound.interest)) {
+            reasons.push(format!(
                 "beside something kept by key that was full in measured round {} ({:.1} bytes per \
                  operation with new input until then) it grows on with any input",
                 filled.round + 1,
                 filled.before.value - filled.beside.value
-            )
-        }));
+            ));
+            reasons.push(is_input(filled.replay.value));
+            return (Verdict::Leaking, false);
+        }
+        let replayed = growth.by_novelty.filter(|_| self.kinds.contains(&RoundKind::Replay));
+        if let Some((new, replay)) = replayed
+            && (replay.lower(CONFIDENCE) <= 0.0 || replay.value < REPLAY_SHARE * new.value)
+        {
+            return self.word_for_keys(growth, (&new, &replay), bound, reasons);
+        }
+        if let Some(doubt) = doubt(growth) {
+            reasons.push(doubt);
+            return (Verdict::Inconclusive, true);
+        }
         reasons.push(match replayed {
-            Some((_, replay)) => format!(
-                "replayed input makes it grow as well ({:.1} bytes per operation), so it is not \
-                 a cache that fills",
-                replay.value
-            ),
+            Some((_, replay)) => is_input(replay.value),
             None => "no round replayed its input, so a cache that fills is not excluded".to_owned(),
         });
         (Verdict::Leaking, false)
@@ -190,10 +224,10 @@ impl Court<'_> {
         &self,
         growth: &Growth,
         (new, replay): (&Slope, &Slope),
-        over: &dyn Fn(&Slope) -> bool,
+        bound: &Bound<'_>,
         reasons: &mut Vec<String>,
     ) -> (Verdict, bool) {
-        if let Some(word) = self.word_for_filled(growth, over, reasons) {
+        if let Some(word) = word_for_filled(growth, bound, reasons) {
             return word;
         }
         let bounded = replay.upper(CONFIDENCE) < new.lower(CONFIDENCE);
@@ -225,39 +259,6 @@ impl Court<'_> {
         });
         // Only more new keys can show a bound, and the last look has seen the most of them.
         (Verdict::Growing, true)
-    }
-
-    /// What it grows by with any input beside a cache that was full before the end, where that is
-    /// sure.
-    fn beside_cache(&self, growth: &Growth) -> Option<Filled> {
-        let limit = self.limits[growth.with].interest;
-        growth.filled.filter(|filled| filled.leaks_beside(limit))
-    }
-
-    /// The word for something kept by key that was full in one of the rounds: whether by chance
-    /// more came than went since is not known, unless growth of interest is ruled out.
-    fn word_for_filled(
-        &self,
-        growth: &Growth,
-        over: &dyn Fn(&Slope) -> bool,
-        reasons: &mut Vec<String>,
-    ) -> Option<(Verdict, bool)> {
-        let limit = self.limits[growth.with].interest;
-        let filled = growth.filled.filter(|filled| filled.seems_full(limit))?;
-        let ended = over(&filled.after) && over(&filled.replay);
-        let (low, high) = filled.after.interval(CONFIDENCE);
-        reasons.push(format!(
-            "something kept by key that {} full: {:.1} bytes per operation with new input until \
-             measured round {}, {:.1} after it ({low:.1} to {high:.1}), {:.1} with replayed \
-             input{}",
-            if ended { "is" } else { "seems to be" },
-            filled.before.value,
-            filled.round + 1,
-            filled.after.value,
-            filled.replay.value,
-            if ended { "" } else { "; more rounds would tell" }
-        ));
-        Some(if ended { (Verdict::Warming, false) } else { (Verdict::Inconclusive, true) })
     }
 
     /// Containers that are replaced by larger ones again and again are a finding even when
@@ -383,7 +384,8 @@ impl Court<'_> {
     pub(crate) fn told(&self, candidate: &Candidate<'_>, word: Verdict) -> (f64, (f64, f64)) {
         let growth = &candidate.growth;
         if word == Verdict::Leaking && !self.is_few(candidate) {
-            if let Some(filled) = self.beside_cache(growth) {
+            let limit = self.limits[growth.with].interest;
+            if let Some(filled) = growth.filled.filter(|filled| filled.leaks_beside(limit)) {
                 return (filled.beside.value, filled.beside.interval(CONFIDENCE));
             }
             if let Some(fading) = growth.fading {

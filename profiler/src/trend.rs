@@ -98,6 +98,15 @@ impl Noise {
 /// an even rate is fitted beside it.
 pub(crate) const WARM_UPS_ALONE: [f64; 10] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
 
+/// Time constants of a warm-up that are tried beside something else, in rounds. One that is much
+/// longer than the run looks like a leak, whatever is tried.
+pub(crate) const WARM_UPS: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
+/// Chi squared by which a time constant may be worse than the best and still be believed (5 %).
+pub(crate) const BELIEVED: f64 = 3.84;
+/// Standard errors by which growth must outlast a warm-up: chance alone does so once in a
+/// thousand runs.
+pub(crate) const LASTING_SURE: f64 = 3.1;
+
 /// Operations by how much of a warm-up of the given time constant is left when they come.
 pub(crate) fn dying(counts: &[f64], constant: f64) -> Vec<f64> {
     let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;

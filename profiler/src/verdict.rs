@@ -7,7 +7,7 @@
 
 use crate::frame::same_file;
 use crate::growth::{self, Growth, Operations};
-use crate::ladder::{CONFIDENCE, Candidate, Court, UNCOUNTED_WORK};
+use crate::ladder::{Bound, CONFIDENCE, Candidate, Court, UNCOUNTED_WORK};
 use crate::power::{errors_needed, samples_needed};
 use crate::resident::{NO_PLACE, ROOM};
 use crate::rest::SECOND;
@@ -307,7 +307,8 @@ impl Court<'_> {
             self.operations[tally.growth.with].name
         )];
         let over = |late: &Slope| late.interval(CONFIDENCE).1 <= SHARE_MIN;
-        let (mut verdict, undecided) = self.word_for_growth(&tally.growth, &over, &mut reasons);
+        let bound = Bound { over: &over, interest: SHARE_MIN };
+        let (mut verdict, undecided) = self.word_for_growth(&tally.growth, &bound, &mut reasons);
         let objects = (&tally.column, &tally.growth);
         let clock = self.weigh_rest(objects, tally.kind.words(), &mut verdict, &mut reasons);
         if verdict == Verdict::Leaking && !self.rules.known_load {

@@ -16,9 +16,23 @@ const INTERVAL: f64 = 512.0 * 1_024.0;
 const OPERATIONS: u64 = 4_000;
 const ROUNDS: u32 = 32;
 
+/// What a round does: two with new input, then two that replay theirs.
+fn kind_of(round: u32) -> RoundKind {
+    match round {
+        0 => RoundKind::Warmup,
+        _ if (round - 1) / 2 % 2 == 1 => RoundKind::Replay,
+        _ => RoundKind::New,
+    }
+}
+
 /// A heap that a few samples show, so that its growth seems to slow down, and a guard for each
 /// object, in a file at a line.
 fn sites(guard: (&str, u32)) -> Vec<SiteVerdict> {
+    sites_with(guard, &|round| OPERATIONS * u64::from(round))
+}
+
+/// The same with so many live guards after each round.
+fn sites_with(guard: (&str, u32), live_after: &dyn Fn(u32) -> u64) -> Vec<SiteVerdict> {
     let mut series = Series::default();
     let mut live = 0.0;
     for round in 0..=ROUNDS {
@@ -39,7 +53,7 @@ fn sites(guard: (&str, u32)) -> Vec<SiteVerdict> {
             cells: vec![FoldedCell { stack: 1, cell }],
             ..FoldedSite::default()
         };
-        let count = CensusCount { live: OPERATIONS * u64::from(round), ..CensusCount::default() };
+        let count = CensusCount { live: live_after(round), ..CensusCount::default() };
         let counted = CensusSite {
             kind: Kind::Cache,
             function: String::new(),
@@ -50,11 +64,7 @@ fn sites(guard: (&str, u32)) -> Vec<SiteVerdict> {
         };
         series.push(Observation {
             round,
-            kind: match round {
-                0 => RoundKind::Warmup,
-                _ if (round - 1) / 2 % 2 == 1 => RoundKind::Replay,
-                _ => RoundKind::New,
-            },
+            kind: kind_of(round),
             operations: [("POST /log".to_owned(), OPERATIONS)].into(),
             folded: Folded { interval_bytes: INTERVAL, sites: vec![heap], ..Folded::default() },
             census: Census {
@@ -89,5 +99,24 @@ fn a_guard_elsewhere_is_a_site_of_its_own() {
             ("shop::Log::append".to_owned(), Verdict::Inconclusive),
         ];
         assert_eq!(told, expected, "{guard:?}");
+    }
+}
+
+#[test]
+fn a_cache_of_counted_objects_hides_no_leak_beside_it() {
+    // Eight objects of each new key, until it is full at half of the run; one is forgotten beside.
+    let cached = |round: u32| {
+        let new = (1..=round.min(ROUNDS / 2)).filter(|at| kind_of(*at) == RoundKind::New);
+        8 * OPERATIONS * new.count() as u64
+    };
+    for (leak, words) in [
+        (0, [Verdict::Warming, Verdict::Inconclusive]),
+        (OPERATIONS, [Verdict::Leaking, Verdict::Growing]),
+    ] {
+        let sites =
+            sites_with(("shop/src/hub.rs", 53), &|round| leak * u64::from(round) + cached(round));
+        let word = sites.iter().find(|site| site.function.is_empty()).map(|site| site.verdict);
+        assert!(word.is_none_or(|word| words.contains(&word)), "{leak}: {sites:#?}");
+        assert!(leak == 0 || word.is_some(), "{sites:#?}");
     }
 }

@@ -73,10 +73,17 @@ fn a_cache_that_is_full_fails_no_run_and_hides_nothing_that_grows_beside_it() {
     use Verdict::{Growing, Inconclusive, Leaking, Warming};
     // Full in the middle of the run, and a little later.
     let full = |rounds: f64| Model { keyed: 1.0, bound: rounds * BED.operations, ..STILL };
+    let warm = |objects: f64, model| Model { warmup: (objects, 16.0), ..model };
+    let small =
+        |model: Model| warm(80_000.0, Model { keyed: 0.25, bound: model.bound / 4.0, ..model });
     for (name, model, words, share) in [
         ("LRU full at half", full(10.0), [Warming, Inconclusive], 0.98),
         ("LRU full after 18 rounds", full(11.0), [Warming, Inconclusive], 0.98),
+        ("warm-up beside it", warm(320_000.0, full(10.0)), [Warming, Inconclusive], 0.9),
+        ("warm-up beside a small one", small(full(10.0)), [Warming, Inconclusive], 0.9),
         ("leak beside it", Model { kept: 0.5, ..full(10.0) }, [Growing, Leaking], 0.95),
+        ("small leak beside it", Model { kept: 0.25, ..full(10.0) }, [Leaking, Leaking], 0.9),
+        ("small leak, fuller", Model { kept: 0.25, ..full(14.0) }, [Leaking, Leaking], 0.9),
         ("map beside it", Model { unbounded: 1.0, ..full(10.0) }, [Growing, Leaking], 0.95),
         ("map", Model { unbounded: 1.0, ..STILL }, [Growing, Growing], 0.98),
     ] {

@@ -16,6 +16,10 @@ pub const NODES_MAX: usize = 500_000_000;
 /// Edges at most: 9 bytes each, and their places must fit 32 bits.
 pub const EDGES_MAX: usize = 4_000_000_000;
 
+/// Bytes of all nodes together at most: the address space of a process, so that sums of some of
+/// them and their differences are numbers as well.
+const BYTES_MAX: u64 = 1 << 48;
+
 /// Bytes of all strings together.
 const STRINGS_MAX: usize = 16 << 30;
 
@@ -198,9 +202,13 @@ impl Heap {
         ];
         self.node_types = words(&head.meta.node_types, kind)?;
         self.first_edges.push(0);
-        let mut edge = 0_u64;
+        let (mut edge, mut bytes) = (0_u64, 0_u64);
         let whole = scanner.rows(fields.len(), |row| {
-            edge += row[edges];
+            edge = edge.saturating_add(row[edges]);
+            bytes = bytes.saturating_add(row[size]);
+            if bytes > BYTES_MAX {
+                return Err(format!("its nodes have more than {BYTES_MAX} bytes"));
+            }
             if self.kinds.len() >= NODES_MAX || edge > EDGES_MAX as u64 {
                 return Err(format!("more than {NODES_MAX} nodes or {EDGES_MAX} edges"));
             }
