@@ -28,11 +28,13 @@ fn setup_says_what_to_install_by_hand() {
     for (programs, expected) in [
         (
             &[][..],
-            "missing: make tmux chromium golang-go valgrind gcc postgresql python3 g++; this",
+            "missing: make tmux chromium golang-go valgrind gcc postgresql redis-server python3 \
+             g++; this",
         ),
         (
             &[refusing, sudo],
-            "by hand: make tmux chromium golang-go valgrind gcc postgresql python3 g++",
+            "by hand: make tmux chromium golang-go valgrind gcc postgresql redis-server python3 \
+             g++",
         ),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
