@@ -155,6 +155,17 @@ impl Heap {
             key.clear();
             scanner.string(&mut key)?;
             scanner.expect(b':')?;
+            let again = match key.as_slice() {
+                b"snapshot" => head.is_some(),
+                b"nodes" => seen.0,
+                b"edges" => seen.1,
+                b"strings" => seen.2,
+                _ => false,
+            };
+            if again {
+                let name = String::from_utf8_lossy(&key).into_owned();
+                return Err(scanner.error(format!("`{name}` is there twice")).into());
+            }
             match (key.as_slice(), &head) {
                 (b"snapshot", _) => head = Some(read_head(&mut scanner)?),
                 (b"nodes", Some(head)) => {

@@ -84,6 +84,7 @@ fn what_is_broken_is_told_with_its_place() {
         (with("\"edges\":[6,0,", "\"edges\":[6,9,"), "a type that its description does not name"),
         (with("\"nodes\":[1,", "\"nodes\":[1,1,"), "the last node is not whole"),
         (with("\"edges\":[", "\"edges\":[6,0,1,"), "do not have the 8 edges that are there"),
+        (with("\"edges\":", "\"nodes\":[],\"edges\":"), "`nodes` is there twice"),
         (with("\"strings\"", "\"words\""), "no `nodes`, `edges` or `strings`"),
         (whole[..whole.len() - 30].to_owned(), "the file ends here"),
         (with("\"samples\":[]", &format!("\"samples\":{}", "[".repeat(200_000))), "deep"),
