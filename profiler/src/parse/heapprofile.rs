@@ -180,7 +180,7 @@ impl<'a> Reading<'a> {
             let at = node as usize;
             match self.key()?.as_str() {
                 "callFrame" => self.call_frame(at)?,
-                "selfSize" => self.nodes[at].self_size = self.scanner.signed()? as f64,
+                "selfSize" => self.nodes[at].self_size = self.bytes()?,
                 "id" => self.nodes[at].id = self.scanner.number()?,
                 "children" => {
                     self.scanner.expect(b'[')?;
@@ -235,6 +235,15 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
+    /// A size, which Node writes as a number that may have a fraction.
+    fn bytes(&mut self) -> Result<f64, Stop> {
+        let bytes = self.scanner.signed()?;
+        if bytes < 0 {
+            return Err(self.scanner.error(format!("a size of {bytes} bytes")).into());
+        }
+        Ok(bytes as f64)
+    }
+
     fn samples(&mut self) -> Result<(), Stop> {
         self.scanner.expect(b'[')?;
         while !self.scanner.accept(b']')? {
@@ -243,7 +252,7 @@ impl<'a> Reading<'a> {
             while !self.scanner.accept(b'}')? {
                 match self.key()?.as_str() {
                     "nodeId" => sample.node = self.scanner.number()?,
-                    "size" => sample.bytes = self.scanner.signed()? as f64,
+                    "size" => sample.bytes = self.bytes()?,
                     "ordinal" => sample.ordinal = Some(self.scanner.number()?),
                     _ => self.scanner.skip()?,
                 }

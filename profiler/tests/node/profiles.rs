@@ -110,6 +110,7 @@ fn files_that_lie_get_one_clear_line() {
         (deep(5_000), "frames of a stack: more than the limit of 4096"),
         (cut.to_owned(), "heapprofile: byte"),
         ("{\"head\":[]}".to_owned(), "`{` was expected"),
+        (fits.replace("\"selfSize\":1,", "\"selfSize\":-1,"), "a size of -1 bytes"),
         ("{\"samplingInterval\":16384,\"samples\":[]}".to_owned(), "it has no `head`"),
     ] {
         let error = parse::read(text.as_bytes()).expect_err("broken").to_string();
